@@ -1,0 +1,118 @@
+# mebench. `make help` lists the targets.
+#
+# Each folder is an archive. DEPS_x is the one table of who may use whom (CONTRIBUTING.md): a folder's
+# tests link with exactly that, so a forbidden use does not link, and `make lint` checks the includes.
+
+BUILD    ?= build
+CC       ?= cc
+NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+CUDA     ?= $(if $(NVCC),1,0)
+FIXTURES ?= ../shared/fixtures
+PREFIX   ?= /usr/local
+PERF     ?=
+
+FOLDERS := $(foreach f,core nn motion metrics tmr models baselines reports eval,$(if $(wildcard $(f)/*.c),$(f)))
+
+DEPS_core      :=
+DEPS_nn        := core
+DEPS_motion    := core
+DEPS_metrics   := core motion
+DEPS_tmr       := core nn motion
+DEPS_models    := core nn motion tmr
+DEPS_baselines := core nn motion tmr models
+DEPS_reports   := core metrics
+DEPS_eval      := core nn motion metrics tmr models baselines reports
+
+# ---- flags -----------------------------------------------------------------------------------------
+OPT      ?= -O3 -g
+WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
+VERSION  := 0.1.0
+GIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+CPPFLAGS += -I. -D_GNU_SOURCE
+CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) -fopenmp -MMD -MP
+ARCH     := $(shell uname -m)
+
+# The numbers of metrics/ and motion/ must not depend on whether a compiler fuses a multiply and an add.
+CFLAGS_metrics := -ffp-contract=off
+CFLAGS_motion  := -ffp-contract=off
+CFLAGS_core    := -Wconversion -Wno-sign-conversion
+# nn/cpu is compiled for AVX2 machines and says so when it meets another (nn/cpu/cpu_backend.c).
+CFLAGS_nn      := $(if $(filter x86_64,$(ARCH)),-march=x86-64-v3) -fno-math-errno -fno-trapping-math \
+                  $(shell pkg-config --cflags openblas 2>/dev/null)
+
+NVCCFLAGS := -O3 -I. -std=c++17 -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_80,code=compute_80 \
+             --expt-relaxed-constexpr -Xcompiler -Wall,-Wextra,-Wno-unused-parameter -lineinfo $(NVCC_EXTRA)
+CUDA_HOME := $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
+
+LIBS_core := -lcjson -lcsv -lzip -lz -lbz2 -llzma -llz4 -lm
+LIBS_nn   := $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas) -lm
+# cuBLAS is opened when a GPU is used, not linked: the binary starts on machines that have neither.
+LIBS_cuda := $(if $(filter 1,$(CUDA)),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt -lpthread)
+LIBS = $(LIBS_nn) $(LIBS_core) $(LIBS_cuda) -lpthread -lm
+
+# ---- objects ---------------------------------------------------------------------------------------
+SRC_core := $(wildcard core/*.c)
+SRC_nn   := $(wildcard nn/*.c nn/cpu/*.c)
+$(foreach f,motion metrics tmr models baselines reports eval,$(eval SRC_$(f) := $(wildcard $(f)/*.c)))
+CU_nn    := $(if $(filter 1,$(CUDA)),$(wildcard nn/cuda/*.cu))
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(filter %.c,$(1))) $(patsubst %.cu,$(BUILD)/%.cu.o,$(filter %.cu,$(1)))
+lib = $(1:%=$(BUILD)/lib%.a)
+
+.PHONY: all
+## all: build everything, with CUDA where nvcc is found (CUDA=0 leaves it out)
+all: $(BUILD)/mebench
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(firstword $(subst /, ,$*))) $(if $(filter 1,$(CUDA)),-DNN_WITH_CUDA) \
+	    -DME_VERSION='"$(VERSION)"' -c -o $@ $<
+
+# The commit is known to one object only, rebuilt when it changes.
+$(BUILD)/git.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(GIT)' | cmp -s - $@ || echo '$(GIT)' > $@
+$(BUILD)/core/version.o: $(BUILD)/git.stamp
+$(BUILD)/core/version.o: CPPFLAGS += -DME_GIT='"$(GIT)"'
+FORCE:
+
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+define archive
+$(BUILD)/lib$(1).a: $(call obj,$(SRC_$(1)) $(CU_$(1)))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
+
+libs = -Wl,--start-group $(call lib,$(filter $(FOLDERS),$(1))) -Wl,--end-group
+
+$(BUILD)/mebench: $(call lib,$(FOLDERS))
+	$(CC) $(CFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libeval.a -Wl,--no-whole-archive \
+	    $(call libs,$(FOLDERS)) $(LIBS)
+
+# ---- tests -----------------------------------------------------------------------------------------
+# One Criterion binary a folder, linked with that folder and its DEPS alone. eval/main.c holds main().
+TESTED := $(foreach f,$(FOLDERS),$(if $(wildcard tests/unit/test_$(f)_*.c),$(f)))
+define unit_test
+$(BUILD)/test-$(1): $(call obj,$(wildcard tests/unit/test_$(1)_*.c)) $(call lib,$(filter $(FOLDERS),$(1) $(DEPS_$(1))))
+	$(CC) $(CFLAGS) -o $$@ $$(filter %.o,$$^) $$(call libs,$(1) $(DEPS_$(1))) -lcriterion $(LIBS)
+.PHONY: test-$(1)
+test-$(1): $(BUILD)/test-$(1)
+	$(BUILD)/test-$(1) $(TEST_ARGS)
+endef
+$(foreach f,$(TESTED),$(eval $(call unit_test,$(f))))
+
+.PHONY: help
+## help: this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: clean
+## clean: remove what was built
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,121 @@
+/* motion/motion.h: the data type of this program. A clip is a motion of the 22-joint SMPL body at 30
+ * frames a second, in metres, z up (spec: evaluation 2.4, 3).
+ *
+ * pose (T,135): translation 0..2 | pelvis orientation 6D 3..8 | 21 body joints 6D 9..134, joint j at
+ * 9+6(j-1). 6D = the first two ROWS of the rotation matrix, row-major (many papers use columns).
+ * This is the layout of the field's sample files; a dataset's axis-angle is converted on reading.
+ */
+#ifndef MOTION_MOTION_H
+#define MOTION_MOTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/mem.h"
+
+#define MOTION_JOINTS 22
+#define MOTION_POSE 135 /* columns of a pose row, and of a TMR feature row */
+#define MOTION_FPS 30
+
+typedef struct motion_clip {
+    int64_t frames;
+    float *pose;   /* (T,135) */
+    float *joints; /* (T,22,3) world positions, or NULL */
+} motion_clip;
+
+extern const int motion_parents[MOTION_JOINTS];         /* -1 for the pelvis */
+extern const char *const motion_joint_names[MOTION_JOINTS];
+extern const int motion_mirror_joint[MOTION_JOINTS];    /* left <-> right */
+
+me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints, me_err *err);
+
+/* ---- rotations (motion/rotation.c); float32 as the reference computes, double where named _d ---- */
+void motion_aa_to_matrix(const float aa[3], float r[9]);
+void motion_aa_to_6d(const float aa[3], float d[6]);
+void motion_6d_to_matrix(const float d[6], float r[9]); /* Gram-Schmidt on the two rows, entries clamped to [-1,1] */
+void motion_matrix_to_6d(const float r[9], float d[6]);
+void motion_matrix_to_aa(const float r[9], float aa[3]);
+
+/* ---- TMR features (motion/features.c; spec evaluation 3.3, 3.4) ---- */
+/* f_t = [ pelvis-frame translation delta 3 | body 6D 126 | pelvis 6D 6 ], out (T,135), not normalised. */
+void motion_features(const float *pose, int64_t frames, float *out);
+/* (f - mean) / (std + 1e-12), in place. */
+void motion_normalize(float *features, int64_t frames, const float *mean, const float *std);
+
+/* ---- body and forward kinematics (motion/skeleton.c) ---- */
+typedef struct motion_skeleton {
+    double offset[MOTION_JOINTS][3]; /* parent -> joint at rest, metres, Y up as SMPL's zero pose */
+} motion_skeleton;
+/* Mean body of the CMU subjects (spec bvh 5). The data used in this project was obtained from
+ * mocap.cs.cmu.edu. The database was created with funding from NSF EIA-0196217. */
+extern const motion_skeleton motion_mean_body;
+/* joints (T,22,3): P_0 = trans, P_j = P_parent + G_parent offset_j. */
+void motion_forward_kinematics(const motion_skeleton *body, const float *pose, int64_t frames, float *joints);
+/* Least squares over all frames of clips that carry joints; residual_mm: RMS of what is left. */
+me_code motion_skeleton_fit(motion_skeleton *out, const motion_clip *clips, int64_t n, double *residual_mm, me_err *err);
+
+/* ---- datasets (motion/dataset.c): pairs of source, target and text ---- */
+typedef enum { MOTION_TRAIN, MOTION_VAL, MOTION_TEST, MOTION_UNSPLIT } motion_split;
+
+typedef struct motion_pair {
+    const char *key; /* "005454" */
+    const char *text;
+    motion_clip source, target;
+    motion_split split;
+} motion_pair;
+
+/* Things noticed while reading that a user should know: shown as warnings, counted in results. */
+typedef struct motion_notes {
+    char **items;
+    int64_t n, capacity;
+} motion_notes;
+void motion_note(motion_notes *notes, me_arena *arena, const char *fmt, ...) ME_PRINTF(3, 4);
+
+typedef struct motion_dataset {
+    int64_t n;
+    motion_pair *pairs; /* in the file's order: that of the "full" protocol */
+    bool has_split;     /* a splits.json was found or given */
+    int64_t frames;     /* of all clips */
+    char sha256[65];    /* of the file */
+    const char *format; /* "motionfix-joblib", "mebench-safetensors" */
+    motion_notes notes;
+    me_arena arena;
+} motion_dataset;
+
+typedef struct motion_dataset_options {
+    const char *splits;  /* splits.json; NULL: one beside the file, if any */
+    bool joints;         /* read joint_positions too */
+    bool hash;           /* compute sha256 */
+} motion_dataset_options;
+
+me_code motion_dataset_open(motion_dataset *out, const char *path, const motion_dataset_options *options, me_err *err);
+void motion_dataset_close(motion_dataset *d);
+const motion_pair *motion_dataset_find(const motion_dataset *d, const char *key);
+/* Writes MotionFix's joblib form (.pth.tar) or our safetensors form, by the name's ending, and a splits.json beside it. */
+me_code motion_dataset_write(const motion_dataset *d, const char *path, me_err *err);
+
+/* ---- sample sets (motion/set.c): generated motions by key ---- */
+typedef struct motion_sample {
+    const char *key;
+    motion_clip clip;
+} motion_sample;
+
+typedef struct motion_set {
+    int64_t n;
+    motion_sample *samples; /* ascending by key, byte-wise */
+    char **ignored;         /* names that hold no sample of ours (KEY_source.npy …) */
+    int64_t ignored_n;
+    motion_notes notes;
+    me_arena arena;
+} motion_set;
+
+/* A folder or zip of KEY.npy (pickled dict with `pose`, or a plain (T,135) array), or one npz or safetensors
+ * (key -> array, or mebench's form). Files are read in parallel where threads allow; the result does not depend on it. */
+me_code motion_set_open(motion_set *out, const char *path, me_err *err);
+void motion_set_close(motion_set *s);
+const motion_sample *motion_set_find(const motion_set *s, const char *key);
+/* The field's form: DIR/KEY.npy, a pickled dict {pose, text}. Each file is written atomically. */
+me_code motion_sample_write_npy(const char *dir, const char *key, const motion_clip *clip, const char *text, me_err *err);
+
+#endif

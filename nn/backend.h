@@ -1,0 +1,249 @@
+/* nn/backend.h: what a back end provides. `cpu` always exists, `cuda` when built with nvcc.
+ *
+ * A back end fills every slot or does not open. Slots take validated arguments: contiguous rows, matching
+ * shapes, f32 or bf16 where `dtype` says so, f32 otherwise. A back end reports trouble through
+ * `status` (sticky); nothing else fails. Calls are ordered as on one CUDA stream.
+ * Outputs never alias inputs unless a comment says so. M rows, D columns.
+ */
+#ifndef NN_BACKEND_H
+#define NN_BACKEND_H
+
+#include "nn/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nn_gemm_args {
+    /* c (M,N) = act( op_a(a) op_b(b) + bias ) + accumulate * c.  op_a(a) is (M,K), op_b(b) is (K,N).
+     * trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight. */
+    int64_t m, n, k;
+    bool trans_a, trans_b;
+    const void *a, *b;
+    const void *bias;     /* (N), dtype of c, or NULL */
+    void *c;
+    void *pre_activation; /* (M,N), dtype of c, or NULL: the value before `act`, kept for backward */
+    nn_act act;
+    float accumulate;     /* 0 or 1 */
+    nn_dtype dtype;       /* of a, b */
+    nn_dtype c_dtype;     /* f32 or dtype */
+    nn_precision precision;
+} nn_gemm_args;
+
+typedef struct nn_layernorm_args {
+    int64_t m, d;
+    nn_dtype dtype; /* x, residual, y, dx, dy, dresidual */
+    float eps;
+    const void *x, *residual;
+    const void *w, *b; /* (D) f32, or NULL */
+    void *y;
+    float *mean, *rstd; /* (M), written by forward when not NULL, read by backward */
+    /* backward */
+    const void *dy;
+    void *dx;             /* written; the residual's gradient is the same tensor */
+    float *dw, *db;       /* (D) f32, added to, or NULL */
+    /* modulation (nn_modulate): y = xhat (1 + scale_s) + shift_s */
+    const void *shift, *scale; /* dtype; row stride mod_stride; NULL when not modulated */
+    int64_t mod_stride;
+    const int32_t *segment; /* (M) */
+    const int32_t *offsets; /* (n+1) */
+    int64_t segments;
+    void *dshift, *dscale; /* dtype; row stride mod_stride; written */
+} nn_layernorm_args;
+
+typedef struct nn_attention_args {
+    int64_t sequences;
+    int64_t tokens_q, tokens_k, longest_q, longest_k;
+    const int32_t *offsets_q, *offsets_k; /* (sequences+1), on the back end */
+    const int32_t *host_offsets_q, *host_offsets_k;
+    int heads, head_dim;
+    nn_dtype dtype;
+    nn_precision precision;
+    const void *q, *k, *v; /* row strides below, in elements; head h at column h*head_dim */
+    int64_t q_stride, kv_stride;
+    const int32_t *key_mask; /* (tokens_k) or NULL */
+    bool causal;
+    float scale, dropout;
+    uint64_t seed; /* attention weight (head, q row, k row) uses philox(seed, site, ((h*tokens_q + q) * longest_k) + k) */
+    uint32_t site;
+    void *out; /* (tokens_q, heads*head_dim), contiguous */
+    float *lse; /* (heads, tokens_q): log-sum-exp, for backward; NULL in inference */
+    /* backward */
+    const void *dout;
+    void *dq, *dk, *dv; /* strides q_stride and kv_stride; every element written */
+    float *delta; /* scratch (heads, tokens_q) */
+} nn_attention_args;
+
+typedef struct nn_rows_args {
+    /* y[i] = (x ? x[i] : 0) + table[index[i]] */
+    int64_t m, d;
+    nn_dtype dtype, table_dtype;
+    const void *x;
+    const void *table;
+    const int32_t *index;
+    void *y;
+    /* backward: dtable[s] += sum over places i in inverse_items[inverse_start[s]..] of dy[i], in that order */
+    const void *dy;
+    void *dtable; /* table_dtype, added to */
+    int64_t sources;
+    const int32_t *inverse_start, *inverse_items;
+} nn_rows_args;
+
+typedef struct nn_segment_args {
+    /* gate: y = x + g[segment] * h.   pool: y (segments, D) = mean of each segment's rows */
+    int64_t m, d, segments;
+    nn_dtype dtype;
+    const void *x, *h, *g; /* g row stride mod_stride */
+    int64_t mod_stride;
+    const int32_t *segment, *offsets;
+    void *y;
+    const void *dy;
+    void *dx, *dh, *dg; /* written */
+} nn_segment_args;
+
+typedef struct nn_columns_args {
+    /* copies an (m, columns) block: dst[i*dst_stride + j] = src[i*src_stride + j] (or += with add) */
+    int64_t m, columns, src_stride, dst_stride;
+    nn_dtype dtype;
+    const void *src;
+    void *dst;
+    bool add;
+} nn_columns_args;
+
+typedef struct nn_map_args {
+    /* elementwise, n elements */
+    int64_t n;
+    nn_dtype dtype;
+    const void *a, *b;
+    void *y;
+    float alpha, beta;
+    nn_act act;
+    uint64_t seed;
+    uint32_t site;
+    float p;
+} nn_map_args;
+
+typedef struct nn_normalize_args {
+    int64_t m, d;
+    nn_dtype dtype;
+    float eps;
+    const void *x;
+    void *y;
+    float *norm; /* (M) max(norm, eps), or NULL */
+    const void *dy;
+    void *dx;
+} nn_normalize_args;
+
+typedef enum {
+    NN_LOSS_MSE,
+    NN_LOSS_SMOOTH_L1,
+    NN_LOSS_CROSS_ENTROPY,
+    NN_LOSS_INFO_NCE,
+    NN_LOSS_KL,
+    NN_LOSS_TRIPLET_COSINE
+} nn_loss_kind;
+
+typedef struct nn_loss_args {
+    /* Fields as the operation of ops.h names them. Forward writes *value (device f32); backward ADDS
+     * *upstream times the gradient to every da.. that is not NULL. Sums are taken in a fixed order. */
+    nn_loss_kind kind;
+    int64_t m, d;
+    nn_dtype dtype; /* of a, b, c, e and their gradients */
+    const void *a, *b, *c, *e; /* mse: a b; kl: mu1 lv1 mu2 lv2; triplet: anchor positive negative */
+    const float *row_weight;   /* (M), or class weights (D) for cross-entropy */
+    const int32_t *labels;     /* (M) for cross-entropy; hidden (M,M) for info-nce */
+    double denominator;
+    float margin;
+    float *value;
+    float *scratch; /* loss_scratch(args) floats, kept from forward to backward */
+    const float *upstream;
+    void *da, *db, *dc, *de;
+} nn_loss_args;
+
+typedef struct nn_adamw_args {
+    /* PyTorch's AdamW: decay p -= lr wd p; then moments, bias correction, p -= lr mhat/(sqrt(vhat)+eps) */
+    int64_t n;
+    float *param, *m, *v;
+    const float *grad;
+    float lr, beta1, beta2, eps, weight_decay;
+    double bias1, bias2;      /* 1 - beta^step */
+    const float *grad_scale;  /* device scalar or NULL: gradient is multiplied by it (clipping) */
+    void *bf16_shadow;        /* NULL, or the parameters again as bf16 */
+    float *ema;               /* NULL, or moving average: ema = decay ema + (1-decay) param */
+    float ema_decay;
+} nn_adamw_args;
+
+struct nn_backend {
+    const char *name;    /* "cpu", "cuda" */
+    char device[128];    /* "NVIDIA H100 80GB HBM3" */
+    nn_precision best;   /* the fastest precision that it really computes */
+
+    void (*close)(nn_backend *);
+    me_code (*status)(nn_backend *, me_err *); /* waits for the device; first failure since open */
+    void (*sync)(nn_backend *);
+
+    me_code (*alloc)(nn_backend *, size_t bytes, void **out, me_err *);
+    void (*release)(nn_backend *, void *);
+    void (*upload)(nn_backend *, void *dst, const void *host, size_t bytes);
+    void (*download)(nn_backend *, void *host, const void *src, size_t bytes); /* waits */
+    void (*copy)(nn_backend *, void *dst, const void *src, size_t bytes);
+    void (*zero)(nn_backend *, void *dst, size_t bytes);
+
+    void (*gemm)(nn_backend *, const nn_gemm_args *);
+    void (*bias_grad)(nn_backend *, const nn_columns_args *); /* dst (columns) f32 += column sums of src */
+
+    void (*layernorm_fwd)(nn_backend *, const nn_layernorm_args *);
+    void (*layernorm_bwd)(nn_backend *, const nn_layernorm_args *);
+    void (*attention_fwd)(nn_backend *, const nn_attention_args *);
+    void (*attention_bwd)(nn_backend *, const nn_attention_args *);
+
+    void (*rows_fwd)(nn_backend *, const nn_rows_args *);
+    void (*rows_bwd)(nn_backend *, const nn_rows_args *);
+    void (*gate_fwd)(nn_backend *, const nn_segment_args *);
+    void (*gate_bwd)(nn_backend *, const nn_segment_args *);
+    void (*pool_fwd)(nn_backend *, const nn_segment_args *);
+    void (*pool_bwd)(nn_backend *, const nn_segment_args *); /* dx written */
+    void (*columns)(nn_backend *, const nn_columns_args *);
+
+    void (*axpby)(nn_backend *, const nn_map_args *);       /* y = alpha a + beta b; b may be NULL; y may be a or b */
+    void (*act_fwd)(nn_backend *, const nn_map_args *);     /* y = act(a) */
+    void (*act_bwd)(nn_backend *, const nn_map_args *);     /* y = b * act'(a); y may be b */
+    void (*dropout)(nn_backend *, const nn_map_args *);     /* y = keep(seed, site, i) ? a/(1-p) : 0; its own backward */
+    void (*reparam_fwd)(nn_backend *, const nn_map_args *); /* y = y + b * exp(a/2): y holds mu, b f32 noise */
+    void (*reparam_bwd)(nn_backend *, const nn_map_args *); /* y = y * b * exp(a/2) / 2: y holds dz, becomes dlogvar */
+    void (*to_bf16)(nn_backend *, void *dst, const float *src, int64_t n);
+    void (*to_f32)(nn_backend *, float *dst, const void *src, int64_t n);
+
+    void (*normalize_fwd)(nn_backend *, const nn_normalize_args *);
+    void (*normalize_bwd)(nn_backend *, const nn_normalize_args *);
+
+    size_t (*loss_scratch)(nn_backend *, const nn_loss_args *); /* floats */
+    void (*loss_fwd)(nn_backend *, const nn_loss_args *);
+    void (*loss_bwd)(nn_backend *, const nn_loss_args *);
+
+    void (*adamw)(nn_backend *, const nn_adamw_args *);
+    /* *out (device) = sqrt(sum of squares of n floats), summed in a fixed order in double */
+    void (*norm)(nn_backend *, float *out, const float *x, int64_t n);
+    /* *scale = min(1, max_norm / (*norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ */
+    void (*clip_scale)(nn_backend *, float *scale, const float *norm, float max_norm);
+
+    /* Records what `fn` launches and replays it; cpu: just calls fn. A graph is bound to the addresses
+     * that it was recorded with. */
+    me_code (*graph_capture)(nn_backend *, void (*fn)(void *), void *arg, void **graph, me_err *);
+    void (*graph_launch)(nn_backend *, void *graph);
+    void (*graph_release)(nn_backend *, void *graph);
+    double (*now)(nn_backend *); /* seconds, after waiting for the device */
+};
+
+/* "auto" (cuda where one works, else cpu), "cpu", "cuda", "cuda:N". `threads` 0: all cores. */
+me_code nn_backend_open(nn_backend **out, const char *device, int threads, me_err *err);
+void nn_backend_close(nn_backend *be);
+
+me_code nn_cpu_open(nn_backend **out, int threads, me_err *err);
+/* Without nvcc at build time: ME_EDEVICE, saying how to build with it. */
+me_code nn_cuda_open(nn_backend **out, int device, me_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
