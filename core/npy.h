@@ -1,0 +1,14 @@
+/* core/npy.h: NumPy's array files, and the bytes that a pickle of ours needs. Reading any file goes through
+ * core/doc.h; these are the writers and the parser that doc.c calls.
+ */
+#ifndef ME_CORE_NPY_H
+#define ME_CORE_NPY_H
+
+#include "core/file.h"
+#include "core/value.h"
+
+me_code me_npy_write(const char *path, const me_array *a, me_err *err); /* atomic, version 1.0 */
+/* One dict-valued 0-d object array, as np.save(path, {...}) writes it (readable with allow_pickle=True). */
+me_code me_npy_write_object(const char *path, const me_value *v, me_err *err);
+
+#endif
