@@ -105,6 +105,101 @@ test-$(1): $(BUILD)/test-$(1)
 endef
 $(foreach f,$(TESTED),$(eval $(call unit_test,$(f))))
 
+# ---- set-up ----------------------------------------------------------------------------------------
+PACKAGES := gcc libc6-dev make pkg-config libcjson-dev libcsv-dev libcriterion-dev libopenblas-dev zlib1g-dev \
+            libzip-dev liblzma-dev libbz2-dev liblz4-dev assimp-testmodels
+
+.PHONY: deps
+## deps: install what is missing with apt (asks for sudo only when it must)
+deps:
+	@missing=; for p in $(PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:$$missing"; as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+	    $$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	fi
+
+# A fresh machine has no pkg-config when this file is first read, so what needs it runs in a second make.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# ---- the targets a person calls --------------------------------------------------------------------
+.PHONY: demo test test-unit test-cli test-asan parity bench fuzz lint format install uninstall
+
+## demo: set up, build, then synthesise a benchmark, cut pairs from real mocap, evaluate both
+demo: deps
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) sh tests/demo.sh
+
+## test: set up, build, unit tests of every folder, CLI tests
+test: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTED:%=$(BUILD)/test-%)
+	@$(MAKE) --no-print-directory test-unit test-cli
+
+test-unit: $(TESTED:%=$(BUILD)/test-%)
+	@BUILD=$(BUILD) sh tests/unit/run.sh $(TESTED:%=$(BUILD)/test-%)
+
+## test-cli: the program's exact output on small inputs (UPDATE=1 rewrites what is expected)
+test-cli: $(BUILD)/mebench
+	@BUILD=$(BUILD) UPDATE=$(UPDATE) sh tests/cli/run.sh
+
+## test-asan: the same under AddressSanitizer and UndefinedBehaviorSanitizer
+test-asan: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)-asan CUDA=0 OPT="-O1 -g" \
+	    SAN="-fsanitize=address,undefined -fno-omit-frame-pointer" all test-unit test-cli
+
+$(BUILD)/parity: $(call obj,$(wildcard tests/parity/*.c)) $(call lib,$(FOLDERS))
+	$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(call libs,$(FOLDERS)) $(LIBS)
+
+## parity: every case of FIXTURES (default ../shared/fixtures) against its known answers
+parity: $(BUILD)/parity
+	$(BUILD)/parity --device $(or $(DEVICE),cpu) $(FIXTURES)
+
+## bench: one line per speed figure, beside the PyTorch reference where that is installed
+bench: $(BUILD)/mebench
+	@BUILD=$(BUILD) sh tests/perf/bench.sh
+
+# ---- fuzzing: clang's libFuzzer, one target a reader, seeds in tests/fuzz/corpus -----------------------
+FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TIME ?= 60
+FUZZ_SRC  = $(SRC_core) $(SRC_motion)
+$(BUILD)-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC) $(wildcard core/*.h motion/*.h)
+	@mkdir -p $(@D)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -ffp-contract=off $(CPPFLAGS) \
+	    -DME_VERSION='"fuzz"' -o $@ $< $(FUZZ_SRC) $(LIBS_core) -lpthread
+
+## fuzz: every reader for FUZZ_TIME seconds each (default 60) under ASan and UBSan
+fuzz: $(FUZZERS:%=$(BUILD)-fuzz/fuzz_%)
+	@BUILD=$(BUILD)-fuzz sh tests/fuzz/run.sh $(FUZZ_TIME) $(FUZZERS)
+
+# ---- lint ------------------------------------------------------------------------------------------
+TRACKED = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+
+## lint: layers, doors and symbols; clang-format and clang-tidy where installed
+lint: $(call lib,$(FOLDERS))
+	@sh tests/lint.sh $(BUILD) $(foreach f,$(FOLDERS),"$(f):$(DEPS_$(f))")
+	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(TRACKED) && echo "format: ok"; \
+	    else echo "format: skipped (no clang-format)"; fi
+	@if command -v clang-tidy >/dev/null && [ -z "$(NO_TIDY)" ]; then \
+	    clang-tidy --quiet $(SRC_core) $(SRC_motion) $(SRC_metrics) $(SRC_reports) $(SRC_tmr) $(SRC_eval) -- -std=c11 $(CPPFLAGS) \
+	        -DME_VERSION='"lint"' 2>/dev/null | grep -E 'warning:|error:' && exit 1 || echo "tidy: ok"; \
+	    else echo "tidy: skipped"; fi
+
+## format: clang-format in place
+format:
+	clang-format -i $(TRACKED)
+
+# ---- install ---------------------------------------------------------------------------------------
+## install: program, man page and shell completion under PREFIX (default /usr/local)
+install: $(BUILD)/mebench
+	install -Dm755 $(BUILD)/mebench $(DESTDIR)$(PREFIX)/bin/mebench
+	install -Dm644 eval/mebench.1 $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1
+	install -Dm644 eval/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
+
+## uninstall: remove what install put there
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/mebench $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
+
 .PHONY: help
 ## help: this list
 help:
