@@ -140,7 +140,7 @@ typedef enum {
     NN_LOSS_CROSS_ENTROPY,
     NN_LOSS_INFO_NCE,
     NN_LOSS_KL,
-    NN_LOSS_TRIPLET_COSINE
+    NN_LOSS_TRIPLET
 } nn_loss_kind;
 
 typedef struct nn_loss_args {

@@ -94,9 +94,9 @@ nn_tensor *nn_cross_entropy(nn_ctx *ctx, nn_tensor *logits, const nn_tensor *lab
 nn_tensor *nn_info_nce(nn_ctx *ctx, nn_tensor *scores, const nn_tensor *hidden);
 /* Mean over all entries of KL( N(mu1, e^lv1) || N(mu2, e^lv2) ); mu2 and lv2 both NULL: N(0, 1). */
 nn_tensor *nn_kl(nn_ctx *ctx, nn_tensor *mu1, nn_tensor *lv1, nn_tensor *mu2, nn_tensor *lv2);
-/* mean_i max(0, margin + d(a_i,p_i) - d(a_i,n_i)) with d = 1 - cosine. */
-nn_tensor *nn_triplet_cosine(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive,
-                             nn_tensor *negative, float margin);
+/* mean_i max(0, margin + d(a_i,p_i) - d(a_i,n_i)), d(u,v) = sqrt(sum_j (u_j - v_j + 1e-6)^2) as torch has it. */
+nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive,
+                      nn_tensor *negative, float margin);
 /* sum_i weight_i loss_i over (1,1) tensors. */
 nn_tensor *nn_weighted_sum(nn_ctx *ctx, nn_tensor *const *losses, const float *weights, int n);
 
