@@ -1,9 +1,30 @@
-/* motion/motion.h: the data type of this program. A clip is a motion of the 22-joint SMPL body at 30
- * frames a second, in metres, z up (spec: evaluation 2.4, 3).
+/* motion/motion.h: the data type of this program. A clip is a motion of the 22-joint SMPL body at
+ * 30 frames a second, in metres, z up (spec: evaluation 2.4, 3).
  *
- * pose (T,135): translation 0..2 | pelvis orientation 6D 3..8 | 21 body joints 6D 9..134, joint j at
- * 9+6(j-1). 6D = the first two ROWS of the rotation matrix, row-major (many papers use columns).
+ * pose (T,135): translation 0..2 | pelvis orientation 6D 3..8 | 21 body joints 6D 9..134, joint j
+ * at 9+6(j-1). 6D = the first two ROWS of the rotation matrix, row-major (many papers use columns).
  * This is the layout of the field's sample files; a dataset's axis-angle is converted on reading.
+ *
+ * Details that have caused bugs
+ *  - Two orders of 135 numbers. A pose row is translation | pelvis 6D | body 6D; a TMR feature row
+ * is delta | body 6D | pelvis 6D. Both are 135 wide, so nothing but the name tells them apart.
+ *  - 6D is two rows, not two columns: reading one as the other gives the inverse rotation's
+ * numbers.
+ *  - The translation delta is R_{t-1}^T (p_t - p_{t-1}): the pelvis of the frame BEFORE,
+ * transposed; frame 0 has delta 0.
+ *  - Features of a generated clip are made from the whole clip and then cut to the target's length;
+ * a shorter clip stays short, it is neither padded nor resampled.
+ *  - Body 6D of generated clips is no rotation and enters the features as it is stored; only R_t
+ * inside the delta is orthonormalised.
+ *  - z is up here, y is up in the rest body and in BVH. R_0 takes the one to the other, so offsets
+ * of the body are never turned by hand. A body at rest faces -y in our world.
+ *  - The translation is the pelvis' position. SMPL's own `transl` is that minus the pelvis' rest
+ * position.
+ *  - Rotations are local (parent to child), except the pelvis, which is global.
+ *  - `rots` of a dataset may be wider than 66 (hands): the first 66 columns are meant.
+ *  - `pose_source` and `pose_target` in sample files are in the decoder's frame, not in the
+ * dataset's: they are never read.
+ *  - A key is text. "21" and "000021" are different keys, and the integer 21 is "000021".
  */
 #ifndef MOTION_MOTION_H
 #define MOTION_MOTION_H
@@ -17,6 +38,7 @@
 #define MOTION_JOINTS 22
 #define MOTION_POSE 135 /* columns of a pose row, and of a TMR feature row */
 #define MOTION_FPS 30
+#define MOTION_MAX_FRAMES 100000000 /* of one clip: what a file may make us allocate is bounded */
 
 typedef struct motion_clip {
     int64_t frames;
@@ -24,21 +46,38 @@ typedef struct motion_clip {
     float *joints; /* (T,22,3) world positions, or NULL */
 } motion_clip;
 
-extern const int motion_parents[MOTION_JOINTS];         /* -1 for the pelvis */
+extern const int motion_parents[MOTION_JOINTS]; /* -1 for the pelvis */
 extern const char *const motion_joint_names[MOTION_JOINTS];
-extern const int motion_mirror_joint[MOTION_JOINTS];    /* left <-> right */
+extern const int motion_mirror_joint[MOTION_JOINTS]; /* left <-> right */
 
-me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints, me_err *err);
+me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints,
+                        me_err *err);
 
-/* ---- rotations (motion/rotation.c); float32 as the reference computes, double where named _d ---- */
+/* ---- rotations (motion/rotation.c); float32 as the reference computes, double where named _d ----
+ */
 void motion_aa_to_matrix(const float aa[3], float r[9]);
 void motion_aa_to_6d(const float aa[3], float d[6]);
-void motion_6d_to_matrix(const float d[6], float r[9]); /* Gram-Schmidt on the two rows, entries clamped to [-1,1] */
+void motion_6d_to_matrix(const float d[6],
+                         float r[9]); /* Gram-Schmidt on the two rows, entries clamped to [-1,1] */
 void motion_matrix_to_6d(const float r[9], float d[6]);
 void motion_matrix_to_aa(const float r[9], float aa[3]);
 
+/* ---- one clip (motion/clip.c) ---- */
+/* The largest |a.a-1|, |b.b-1|, |a.b| over all 6D pairs of rows a, b: 0 for rotations. */
+double motion_orthonormal_deviation(const float *pose, int64_t frames);
+/* Replaces every 6D by that of its Gram-Schmidt rotation. */
+void motion_orthonormalize(float *pose, int64_t frames);
+/* Yaw of the pelvis of one pose row about z, radians: atan2(r10, r00). */
+double motion_heading(const float *pose_row);
+double motion_circular_mean(const double *angles, int64_t n);
+/* Turns a clip (and its joints) about the vertical through frame 0's pelvis, radians. */
+void motion_turn(motion_clip *clip, double angle);
+/* Turns it such that frame 0 has this heading. */
+void motion_set_heading(motion_clip *clip, double yaw);
+
 /* ---- TMR features (motion/features.c; spec evaluation 3.3, 3.4) ---- */
-/* f_t = [ pelvis-frame translation delta 3 | body 6D 126 | pelvis 6D 6 ], out (T,135), not normalised. */
+/* f_t = [ pelvis-frame translation delta 3 | body 6D 126 | pelvis 6D 6 ], out (T,135), not
+ * normalised. */
 void motion_features(const float *pose, int64_t frames, float *out);
 /* (f - mean) / (std + 1e-12), in place. */
 void motion_normalize(float *features, int64_t frames, const float *mean, const float *std);
@@ -51,9 +90,11 @@ typedef struct motion_skeleton {
  * mocap.cs.cmu.edu. The database was created with funding from NSF EIA-0196217. */
 extern const motion_skeleton motion_mean_body;
 /* joints (T,22,3): P_0 = trans, P_j = P_parent + G_parent offset_j. */
-void motion_forward_kinematics(const motion_skeleton *body, const float *pose, int64_t frames, float *joints);
+void motion_forward_kinematics(const motion_skeleton *body, const float *pose, int64_t frames,
+                               float *joints);
 /* Least squares over all frames of clips that carry joints; residual_mm: RMS of what is left. */
-me_code motion_skeleton_fit(motion_skeleton *out, const motion_clip *clips, int64_t n, double *residual_mm, me_err *err);
+me_code motion_skeleton_fit(motion_skeleton *out, const motion_clip *clips, int64_t n,
+                            double *residual_mm, me_err *err);
 
 /* ---- datasets (motion/dataset.c): pairs of source, target and text ---- */
 typedef enum { MOTION_TRAIN, MOTION_VAL, MOTION_TEST, MOTION_UNSPLIT } motion_split;
@@ -84,15 +125,17 @@ typedef struct motion_dataset {
 } motion_dataset;
 
 typedef struct motion_dataset_options {
-    const char *splits;  /* splits.json; NULL: one beside the file, if any */
-    bool joints;         /* read joint_positions too */
-    bool hash;           /* compute sha256 */
+    const char *splits; /* splits.json; NULL: one beside the file, if any */
+    bool joints;        /* read joint_positions too */
+    bool hash;          /* compute sha256 */
 } motion_dataset_options;
 
-me_code motion_dataset_open(motion_dataset *out, const char *path, const motion_dataset_options *options, me_err *err);
+me_code motion_dataset_open(motion_dataset *out, const char *path,
+                            const motion_dataset_options *options, me_err *err);
 void motion_dataset_close(motion_dataset *d);
 const motion_pair *motion_dataset_find(const motion_dataset *d, const char *key);
-/* Writes MotionFix's joblib form (.pth.tar) or our safetensors form, by the name's ending, and a splits.json beside it. */
+/* Writes MotionFix's joblib form (.pth.tar) or our safetensors form, by the name's ending, and a
+ * splits.json beside it. */
 me_code motion_dataset_write(const motion_dataset *d, const char *path, me_err *err);
 
 /* ---- sample sets (motion/set.c): generated motions by key ---- */
@@ -110,12 +153,14 @@ typedef struct motion_set {
     me_arena arena;
 } motion_set;
 
-/* A folder or zip of KEY.npy (pickled dict with `pose`, or a plain (T,135) array), or one npz or safetensors
- * (key -> array, or mebench's form). Files are read in parallel where threads allow; the result does not depend on it. */
+/* A folder or zip of KEY.npy (pickled dict with `pose`, or a plain (T,135) array), or one npz or
+ * safetensors (key -> array, or mebench's form). Files are read in parallel where threads allow;
+ * the result does not depend on it. */
 me_code motion_set_open(motion_set *out, const char *path, me_err *err);
 void motion_set_close(motion_set *s);
 const motion_sample *motion_set_find(const motion_set *s, const char *key);
 /* The field's form: DIR/KEY.npy, a pickled dict {pose, text}. Each file is written atomically. */
-me_code motion_sample_write_npy(const char *dir, const char *key, const motion_clip *clip, const char *text, me_err *err);
+me_code motion_sample_write_npy(const char *dir, const char *key, const motion_clip *clip,
+                                const char *text, me_err *err);
 
 #endif

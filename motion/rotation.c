@@ -1,0 +1,218 @@
+/* motion/rotation.c: axis-angle, matrices and the field's 6D form (spec evaluation 3.1, 3.2).
+ *
+ * The float32 functions follow the reference operation by operation: their results enter features
+ * whose ranks are compared, so neither the order of a sum nor a division may be rewritten. The
+ * double functions (mat3.h) serve kinematics and edits, where only accuracy counts.
+ */
+#include "motion/motion.h"
+
+#include "motion/mat3.h"
+
+void motion_aa_to_matrix(const float aa[3], float r[9])
+{
+    float theta = sqrtf(aa[0] * aa[0] + aa[1] * aa[1] + aa[2] * aa[2]);
+    float half = theta * 0.5f;
+    float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sinf(half) / theta;
+    float w = cosf(half), x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
+    float two_s = 2.0f / (w * w + x * x + y * y + z * z);
+    r[0] = 1.0f - two_s * (y * y + z * z);
+    r[1] = two_s * (x * y - z * w);
+    r[2] = two_s * (x * z + y * w);
+    r[3] = two_s * (x * y + z * w);
+    r[4] = 1.0f - two_s * (x * x + z * z);
+    r[5] = two_s * (y * z - x * w);
+    r[6] = two_s * (x * z - y * w);
+    r[7] = two_s * (y * z + x * w);
+    r[8] = 1.0f - two_s * (x * x + y * y);
+}
+
+void motion_aa_to_6d(const float aa[3], float d[6])
+{
+    float r[9];
+    motion_aa_to_matrix(aa, r);
+    memcpy(d, r, 6 * sizeof *d);
+}
+
+static float norm3(const float v[3])
+{
+    float n = sqrtf(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+    return n > 1e-12f ? n : 1e-12f;
+}
+
+static float clamp1(float x)
+{
+    return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
+}
+
+void motion_6d_to_matrix(const float d[6], float r[9])
+{
+    const float *a1 = d, *a2 = d + 3;
+    float b1[3], b2[3], u[3];
+    float n = norm3(a1);
+    for (int i = 0; i < 3; i++) b1[i] = a1[i] / n;
+    float dot = b1[0] * a2[0] + b1[1] * a2[1] + b1[2] * a2[2];
+    for (int i = 0; i < 3; i++) u[i] = a2[i] - dot * b1[i];
+    n = norm3(u);
+    for (int i = 0; i < 3; i++) b2[i] = u[i] / n;
+    for (int i = 0; i < 3; i++) {
+        int j = (i + 1) % 3, k = (i + 2) % 3;
+        r[i] = clamp1(b1[i]);
+        r[3 + i] = clamp1(b2[i]);
+        r[6 + i] = clamp1(b1[j] * b2[k] - b1[k] * b2[j]);
+    }
+}
+
+void motion_matrix_to_6d(const float r[9], float d[6])
+{
+    memcpy(d, r, 6 * sizeof *d);
+}
+
+void motion_matrix_to_aa(const float r[9], float aa[3])
+{
+    double m[9], v[3];
+    for (int i = 0; i < 9; i++) m[i] = (double)r[i];
+    motion_mat3_to_aa(v, m);
+    for (int i = 0; i < 3; i++) aa[i] = (float)v[i];
+}
+
+/* ---- double ---------------------------------------------------------------------------------- */
+
+static double norm3d(const double v[3])
+{
+    return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+}
+
+static void quaternion_to_mat3(double r[9], const double q[4])
+{
+    double w = q[0], x = q[1], y = q[2], z = q[3];
+    double s = 2 / (w * w + x * x + y * y + z * z);
+    r[0] = 1 - s * (y * y + z * z);
+    r[1] = s * (x * y - z * w);
+    r[2] = s * (x * z + y * w);
+    r[3] = s * (x * y + z * w);
+    r[4] = 1 - s * (x * x + z * z);
+    r[5] = s * (y * z - x * w);
+    r[6] = s * (x * z - y * w);
+    r[7] = s * (y * z + x * w);
+    r[8] = 1 - s * (x * x + y * y);
+}
+
+/* Shepperd's method: dividing by the largest of the four components keeps every case accurate. */
+static void mat3_to_quaternion(double q[4], const double r[9])
+{
+    double t[4] = {r[0] + r[4] + r[8], r[0] - r[4] - r[8], r[4] - r[0] - r[8], r[8] - r[0] - r[4]};
+    int best = 0;
+    for (int i = 1; i < 4; i++)
+        if (t[i] > t[best]) best = i;
+    double s = sqrt(t[best] + 1 > 1e-300 ? t[best] + 1 : 1e-300); /* twice the component */
+    double f = 0.5 / s;
+    q[best] = s / 2;
+    double wx = (r[7] - r[5]) * f, wy = (r[2] - r[6]) * f, wz = (r[3] - r[1]) * f;
+    double xy = (r[1] + r[3]) * f, xz = (r[2] + r[6]) * f, yz = (r[5] + r[7]) * f;
+    switch (best) {
+    case 0:
+        q[1] = wx, q[2] = wy, q[3] = wz;
+        break;
+    case 1:
+        q[0] = wx, q[2] = xy, q[3] = xz;
+        break;
+    case 2:
+        q[0] = wy, q[1] = xy, q[3] = yz;
+        break;
+    default:
+        q[0] = wz, q[1] = xz, q[2] = yz;
+        break;
+    }
+    if (q[0] < 0)
+        for (int i = 0; i < 4; i++) q[i] = -q[i];
+}
+
+void motion_mat3_from_aa(double r[9], const double aa[3])
+{
+    double angle = norm3d(aa);
+    double s = angle < 1e-8 ? 0.5 : sin(angle / 2) / angle;
+    quaternion_to_mat3(r, (double[4]){cos(angle / 2), aa[0] * s, aa[1] * s, aa[2] * s});
+}
+
+void motion_mat3_to_aa(double aa[3], const double r[9])
+{
+    double q[4];
+    mat3_to_quaternion(q, r);
+    double sine = norm3d(q + 1);
+    double scale = sine < 1e-12 ? 2 : 2 * atan2(sine, q[0]) / sine;
+    for (int i = 0; i < 3; i++) aa[i] = q[1 + i] * scale;
+}
+
+void motion_mat3_power(double out[9], const double r[9], double t)
+{
+    double aa[3];
+    motion_mat3_to_aa(aa, r);
+    for (int i = 0; i < 3; i++) aa[i] *= t;
+    motion_mat3_from_aa(out, aa);
+}
+
+void motion_mat3_slerp(double out[9], const double a[9], const double b[9], double t)
+{
+    double d[9];
+    motion_mat3_tmul(d, a, b);
+    motion_mat3_power(d, d, t);
+    motion_mat3_mul(out, a, d);
+}
+
+void motion_mat3_between(double r[9], const double from[3], const double to[3])
+{
+    double nf = norm3d(from), nt = norm3d(to);
+    motion_mat3_identity(r);
+    if (!(nf > 1e-12) || !(nt > 1e-12)) return;
+    double a[3], b[3];
+    for (int i = 0; i < 3; i++) a[i] = from[i] / nf, b[i] = to[i] / nt;
+    double axis[3], c = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    for (int i = 0; i < 3; i++) {
+        int j = (i + 1) % 3, k = (i + 2) % 3;
+        axis[i] = a[j] * b[k] - a[k] * b[j];
+    }
+    double s = norm3d(axis), angle = atan2(s, c);
+    if (s < 1e-12) { /* parallel, or opposite: then any axis across will do */
+        if (c > 0) return;
+        int least = fabs(a[0]) <= fabs(a[1]) && fabs(a[0]) <= fabs(a[2]) ? 0
+                    : fabs(a[1]) <= fabs(a[2])                           ? 1
+                                                                         : 2;
+        double e[3] = {0};
+        e[least] = 1;
+        for (int i = 0; i < 3; i++) {
+            int j = (i + 1) % 3, k = (i + 2) % 3;
+            axis[i] = a[j] * e[k] - a[k] * e[j];
+        }
+        s = norm3d(axis);
+    }
+    for (int i = 0; i < 3; i++) axis[i] *= angle / s;
+    motion_mat3_from_aa(r, axis);
+}
+
+double motion_mat3_angle(const double r[9])
+{
+    double aa[3];
+    motion_mat3_to_aa(aa, r);
+    return norm3d(aa);
+}
+
+void motion_mat3_from_6d(double r[9], const float d[6])
+{
+    double a1[3], a2[3];
+    for (int i = 0; i < 3; i++) a1[i] = (double)d[i], a2[i] = (double)d[3 + i];
+    double n = fmax(norm3d(a1), 1e-12);
+    for (int i = 0; i < 3; i++) r[i] = a1[i] / n;
+    double dot = r[0] * a2[0] + r[1] * a2[1] + r[2] * a2[2];
+    for (int i = 0; i < 3; i++) a2[i] -= dot * r[i];
+    n = fmax(norm3d(a2), 1e-12);
+    for (int i = 0; i < 3; i++) r[3 + i] = a2[i] / n;
+    for (int i = 0; i < 3; i++) {
+        int j = (i + 1) % 3, k = (i + 2) % 3;
+        r[6 + i] = r[j] * r[3 + k] - r[k] * r[3 + j];
+    }
+}
+
+void motion_mat3_to_6d(float d[6], const double r[9])
+{
+    for (int i = 0; i < 6; i++) d[i] = (float)r[i];
+}
