@@ -1,9 +1,14 @@
 /* nn/backend.h: what a back end provides. `cpu` always exists, `cuda` when built with nvcc.
  *
- * A back end fills every slot or does not open. Slots take validated arguments: contiguous rows, matching
- * shapes, f32 or bf16 where `dtype` says so, f32 otherwise. A back end reports trouble through
- * `status` (sticky); nothing else fails. Calls are ordered as on one CUDA stream.
- * Outputs never alias inputs unless a comment says so. M rows, D columns.
+ * A back end fills every slot or does not open. Slots take validated arguments: contiguous rows,
+ * matching shapes, f32 or bf16 where `dtype` says so, f32 otherwise. A back end reports trouble
+ * through `status` (sticky); nothing else fails. Calls are ordered as on one CUDA stream. Outputs
+ * never alias inputs unless a comment says so. M rows, D columns. Sizes may be 0: a slot that has
+ * nothing to write then does nothing (sums and means of nothing are 0).
+ *
+ * Random bits are core/rng.h's philox. Element i of site s of a step draws word i % 4 of counter
+ * block i / 4: me_philox(seed, s, i / 4, w), w[i % 4]. It is kept when that word >=
+ * nn_dropout_threshold(p), and then multiplied by 1 / (1 - p) in f32.
  */
 #ifndef NN_BACKEND_H
 #define NN_BACKEND_H
@@ -14,19 +19,25 @@
 extern "C" {
 #endif
 
+static inline uint32_t nn_dropout_threshold(float p) /* 0 <= p < 1 */
+{
+    return (uint32_t)((double)p * 4294967296.0);
+}
+
 typedef struct nn_gemm_args {
-    /* c (M,N) = act( op_a(a) op_b(b) + bias ) + accumulate * c.  op_a(a) is (M,K), op_b(b) is (K,N).
-     * trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight. */
+    /* c (M,N) = act( op_a(a) op_b(b) + bias ) + accumulate * c.  op_a(a) is (M,K), op_b(b) is
+     * (K,N). trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight. */
     int64_t m, n, k;
     bool trans_a, trans_b;
     const void *a, *b;
-    const void *bias;     /* (N), dtype of c, or NULL */
+    const void *bias; /* (N), dtype of c, or NULL */
     void *c;
-    void *pre_activation; /* (M,N), dtype of c, or NULL: the value before `act`, kept for backward */
+    void
+        *pre_activation; /* (M,N), dtype of c, or NULL: the value before `act`, kept for backward */
     nn_act act;
-    float accumulate;     /* 0 or 1 */
-    nn_dtype dtype;       /* of a, b */
-    nn_dtype c_dtype;     /* f32 or dtype */
+    float accumulate; /* 0 or 1 */
+    nn_dtype dtype;   /* of a, b */
+    nn_dtype c_dtype; /* f32 or dtype */
     nn_precision precision;
 } nn_gemm_args;
 
@@ -40,15 +51,16 @@ typedef struct nn_layernorm_args {
     float *mean, *rstd; /* (M), written by forward when not NULL, read by backward */
     /* backward */
     const void *dy;
-    void *dx;             /* written; the residual's gradient is the same tensor */
-    float *dw, *db;       /* (D) f32, added to, or NULL */
+    void *dx;       /* written; the residual's gradient is the same tensor */
+    float *dw, *db; /* (D) f32, added to, or NULL (each by itself) */
     /* modulation (nn_modulate): y = xhat (1 + scale_s) + shift_s */
     const void *shift, *scale; /* dtype; row stride mod_stride; NULL when not modulated */
     int64_t mod_stride;
     const int32_t *segment; /* (M) */
     const int32_t *offsets; /* (n+1) */
     int64_t segments;
-    void *dshift, *dscale; /* dtype; row stride mod_stride; written */
+    void *dshift, *dscale; /* dtype; row stride dmod_stride; written; both NULL when not wanted */
+    int64_t dmod_stride;
 } nn_layernorm_args;
 
 typedef struct nn_attention_args {
@@ -64,14 +76,16 @@ typedef struct nn_attention_args {
     const int32_t *key_mask; /* (tokens_k) or NULL */
     bool causal;
     float scale, dropout;
-    uint64_t seed; /* attention weight (head, q row, k row) uses philox(seed, site, ((h*tokens_q + q) * longest_k) + k) */
+    uint64_t
+        seed; /* the weight of head h, query row q of all tokens_q and key k, counted from 0 within
+                 its sequence, is element ((h*tokens_q + q) * longest_k) + k of the site */
     uint32_t site;
-    void *out; /* (tokens_q, heads*head_dim), contiguous */
+    void *out;  /* (tokens_q, heads*head_dim), contiguous */
     float *lse; /* (heads, tokens_q): log-sum-exp, for backward; NULL in inference */
     /* backward */
     const void *dout;
     void *dq, *dk, *dv; /* strides q_stride and kv_stride; every element written */
-    float *delta; /* scratch (heads, tokens_q) */
+    float *delta;       /* scratch (heads, tokens_q) */
 } nn_attention_args;
 
 typedef struct nn_rows_args {
@@ -82,9 +96,10 @@ typedef struct nn_rows_args {
     const void *table;
     const int32_t *index;
     void *y;
-    /* backward: dtable[s] += sum over places i in inverse_items[inverse_start[s]..] of dy[i], in that order */
+    /* backward: dtable[s] += sum over places i in inverse_items[inverse_start[s]..] of dy[i], in
+     * that order */
     const void *dy;
-    void *dtable; /* table_dtype, added to */
+    void *dtable; /* table_dtype, added to (bf16: the f32 sum is added and rounded once) */
     int64_t sources;
     const int32_t *inverse_start, *inverse_items;
 } nn_rows_args;
@@ -98,11 +113,13 @@ typedef struct nn_segment_args {
     const int32_t *segment, *offsets;
     void *y;
     const void *dy;
-    void *dx, *dh, *dg; /* written */
+    void *dx, *dh,
+        *dg; /* written; gate: dx is NULL (it equals dy), dh or dg may be NULL; dg has g's stride */
 } nn_segment_args;
 
 typedef struct nn_columns_args {
-    /* copies an (m, columns) block: dst[i*dst_stride + j] = src[i*src_stride + j] (or += with add) */
+    /* copies an (m, columns) block: dst[i*dst_stride + j] = src[i*src_stride + j] (or += with add)
+     */
     int64_t m, columns, src_stride, dst_stride;
     nn_dtype dtype;
     const void *src;
@@ -144,14 +161,16 @@ typedef enum {
 } nn_loss_kind;
 
 typedef struct nn_loss_args {
-    /* Fields as the operation of ops.h names them. Forward writes *value (device f32); backward ADDS
-     * *upstream times the gradient to every da.. that is not NULL. Sums are taken in a fixed order. */
+    /* Fields as the operation of ops.h names them. Forward writes *value (device f32); backward
+     * ADDS *upstream times the gradient to every da.. that is not NULL. Sums are taken in a fixed
+     * order. */
     nn_loss_kind kind;
     int64_t m, d;
     nn_dtype dtype; /* of a, b, c, e and their gradients */
-    const void *a, *b, *c, *e; /* mse: a b; kl: mu1 lv1 mu2 lv2; triplet: anchor positive negative */
-    const float *row_weight;   /* (M), or class weights (D) for cross-entropy */
-    const int32_t *labels;     /* (M) for cross-entropy; hidden (M,M) for info-nce */
+    const void *a, *b, *c,
+        *e;                  /* mse: a b; kl: mu1 lv1 mu2 lv2; triplet: anchor positive negative */
+    const float *row_weight; /* (M), or class weights (D) for cross-entropy */
+    const int32_t *labels;   /* (M) for cross-entropy; hidden (M,M) for info-nce */
     double denominator;
     float margin;
     float *value;
@@ -161,22 +180,23 @@ typedef struct nn_loss_args {
 } nn_loss_args;
 
 typedef struct nn_adamw_args {
-    /* PyTorch's AdamW: decay p -= lr wd p; then moments, bias correction, p -= lr mhat/(sqrt(vhat)+eps) */
+    /* PyTorch's AdamW: decay p -= lr wd p; then moments, bias correction, p -= lr
+     * mhat/(sqrt(vhat)+eps) */
     int64_t n;
     float *param, *m, *v;
     const float *grad;
     float lr, beta1, beta2, eps, weight_decay;
-    double bias1, bias2;      /* 1 - beta^step */
-    const float *grad_scale;  /* device scalar or NULL: gradient is multiplied by it (clipping) */
-    void *bf16_shadow;        /* NULL, or the parameters again as bf16 */
-    float *ema;               /* NULL, or moving average: ema = decay ema + (1-decay) param */
+    double bias1, bias2;     /* 1 - beta^step */
+    const float *grad_scale; /* device scalar or NULL: gradient is multiplied by it (clipping) */
+    void *bf16_shadow;       /* NULL, or the parameters again as bf16 */
+    float *ema;              /* NULL, or moving average: ema = decay ema + (1-decay) param */
     float ema_decay;
 } nn_adamw_args;
 
 struct nn_backend {
-    const char *name;    /* "cpu", "cuda" */
-    char device[128];    /* "NVIDIA H100 80GB HBM3" */
-    nn_precision best;   /* the fastest precision that it really computes */
+    const char *name;  /* "cpu", "cuda" */
+    char device[128];  /* "NVIDIA H100 80GB HBM3" */
+    nn_precision best; /* the fastest precision that it really computes */
 
     void (*close)(nn_backend *);
     me_code (*status)(nn_backend *, me_err *); /* waits for the device; first failure since open */
@@ -190,7 +210,8 @@ struct nn_backend {
     void (*zero)(nn_backend *, void *dst, size_t bytes);
 
     void (*gemm)(nn_backend *, const nn_gemm_args *);
-    void (*bias_grad)(nn_backend *, const nn_columns_args *); /* dst (columns) f32 += column sums of src */
+    void (*bias_grad)(nn_backend *,
+                      const nn_columns_args *); /* dst (columns) f32 += column sums of src */
 
     void (*layernorm_fwd)(nn_backend *, const nn_layernorm_args *);
     void (*layernorm_bwd)(nn_backend *, const nn_layernorm_args *);
@@ -205,12 +226,18 @@ struct nn_backend {
     void (*pool_bwd)(nn_backend *, const nn_segment_args *); /* dx written */
     void (*columns)(nn_backend *, const nn_columns_args *);
 
-    void (*axpby)(nn_backend *, const nn_map_args *);       /* y = alpha a + beta b; b may be NULL; y may be a or b */
-    void (*act_fwd)(nn_backend *, const nn_map_args *);     /* y = act(a) */
-    void (*act_bwd)(nn_backend *, const nn_map_args *);     /* y = b * act'(a); y may be b */
-    void (*dropout)(nn_backend *, const nn_map_args *);     /* y = keep(seed, site, i) ? a/(1-p) : 0; its own backward */
-    void (*reparam_fwd)(nn_backend *, const nn_map_args *); /* y = y + b * exp(a/2): y holds mu, b f32 noise */
-    void (*reparam_bwd)(nn_backend *, const nn_map_args *); /* y = y * b * exp(a/2) / 2: y holds dz, becomes dlogvar */
+    void (*axpby)(nn_backend *,
+                  const nn_map_args *); /* y = alpha a + beta b; b may be NULL; y may be a or b */
+    void (*act_fwd)(nn_backend *, const nn_map_args *); /* y = act(a) */
+    void (*act_bwd)(nn_backend *, const nn_map_args *); /* y = b * act'(a); y may be b */
+    void (*dropout)(
+        nn_backend *,
+        const nn_map_args *); /* y = keep(seed, site, i) ? a/(1-p) : 0; its own backward */
+    void (*reparam_fwd)(nn_backend *,
+                        const nn_map_args *); /* y = y + b * exp(a/2): y holds mu, b f32 noise */
+    void (*reparam_bwd)(
+        nn_backend *,
+        const nn_map_args *); /* y = y * b * exp(a/2) / 2: y holds dz, becomes dlogvar */
     void (*to_bf16)(nn_backend *, void *dst, const float *src, int64_t n);
     void (*to_f32)(nn_backend *, float *dst, const void *src, int64_t n);
 
@@ -227,8 +254,8 @@ struct nn_backend {
     /* *scale = min(1, max_norm / (*norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ */
     void (*clip_scale)(nn_backend *, float *scale, const float *norm, float max_norm);
 
-    /* Records what `fn` launches and replays it; cpu: just calls fn. A graph is bound to the addresses
-     * that it was recorded with. */
+    /* Records what `fn` launches and replays it; cpu: just calls fn. A graph is bound to the
+     * addresses that it was recorded with. */
     me_code (*graph_capture)(nn_backend *, void (*fn)(void *), void *arg, void **graph, me_err *);
     void (*graph_launch)(nn_backend *, void *graph);
     void (*graph_release)(nn_backend *, void *graph);
