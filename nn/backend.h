@@ -113,8 +113,9 @@ typedef struct nn_segment_args {
     const int32_t *segment, *offsets;
     void *y;
     const void *dy;
-    void *dx, *dh,
-        *dg; /* written; gate: dx is NULL (it equals dy), dh or dg may be NULL; dg has g's stride */
+    /* written; gate: dx is NULL (it equals dy), dh or dg may be NULL */
+    void *dx, *dh, *dg;
+    int64_t dg_stride;
 } nn_segment_args;
 
 typedef struct nn_columns_args {
