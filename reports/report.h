@@ -1,0 +1,48 @@
+/* reports/report.h: writers of one result document (metrics/result.h). Each takes the document as a
+ * tree, so that a saved result.json gives the same pages as a fresh run. To add one: a file that
+ * defines `const report report_NAME`, and its name in the list.
+ */
+#ifndef REPORTS_REPORT_H
+#define REPORTS_REPORT_H
+
+#include "core/file.h"
+#include "core/value.h"
+
+typedef struct report_options {
+    bool published; /* published rows of the same subset beside the result */
+    bool baselines; /* the document's trivial rows and chance */
+    bool source;    /* the generated-to-source table too */
+} report_options;
+
+/* All three on. */
+report_options report_options_default(void);
+
+typedef struct report {
+    const char *name;      /* "markdown" */
+    const char *extension; /* "md" */
+    const char *doc;
+    /* Writes the whole page. `result` has passed metric_result_check. Failures of the writer stay
+     * sticky in it and show at its commit. */
+    me_code (*write)(me_writer *w, const me_value *result, const report_options *options,
+                     me_err *err);
+} report;
+
+// clang-format off
+#define REPORT_LIST(X)                                                                             \
+    X(table)                                                                                       \
+    X(json)                                                                                        \
+    X(csv)                                                                                         \
+    X(markdown)                                                                                    \
+    X(latex)
+// clang-format on
+
+#define X(id) extern const report report_##id;
+REPORT_LIST(X)
+#undef X
+
+/* All reports, NULL-terminated. */
+extern const report *const report_list[];
+/* By name or extension; NULL when there is none. */
+const report *report_find(const char *name);
+
+#endif
