@@ -108,6 +108,10 @@ me_value *me_value_array(me_arena *arena, me_dtype dtype, int ndim, const int64_
 me_code me_list_append(me_arena *arena, me_value *list, me_value *item, me_err *err);
 me_code me_dict_set(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err);
 me_code me_dict_put(me_arena *arena, me_value *dict, const char *key, me_value *value, me_err *err);
+/* As me_dict_set for a key that the caller knows to be new: set looks for it, which is linear. */
+me_code me_dict_append(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err);
+/* Equal scalars or strings of one kind; containers only when they are the same one. */
+bool me_key_equals(const me_value *a, const me_value *b);
 
 /* NULL when `v` is no dictionary or has no such string key. Linear, meant for small dictionaries. */
 me_value *me_dict_get(const me_value *v, const char *key);
@@ -122,6 +126,8 @@ me_array me_array_make(me_dtype dtype, int ndim, const int64_t *shape, const voi
 me_code me_array_read_f32(const me_array *a, float *out, me_err *err);
 me_code me_array_read_f64(const me_array *a, double *out, me_err *err);
 me_code me_array_read_i64(const me_array *a, int64_t *out, me_err *err); /* floats are refused */
+/* The elements as they are, in this machine's byte order. */
+void me_array_read_same(const me_array *a, void *out);
 /* As me_array_read_f32, for rows [0, shape[0]) and columns [from, to) of a 2-D array. */
 me_code me_array_read_columns_f32(const me_array *a, int64_t from, int64_t to, float *out,
                                   me_err *err);

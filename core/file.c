@@ -1,0 +1,342 @@
+/* core/file.c: see file.h. */
+#include "core/file.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+const char *me_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool me_has_suffix(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcasecmp(s + n - m, suffix) == 0;
+}
+
+bool me_is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool me_file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+const char *me_path_join(me_arena *arena, const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    return me_arena_printf(arena, "%s%s%s", folder, n == 0 || folder[n - 1] == '/' ? "" : "/",
+                           name);
+}
+
+/* ---- names -------------------------------------------------------------------------------------
+ */
+
+#define WORD_MAX 64
+
+/* Edits (insert, delete, replace, swap of neighbours; case ignored) between words of up to WORD_MAX
+ * bytes. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
+    if (n > WORD_MAX || m > WORD_MAX) return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *two = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = above[j - 1] + (strncasecmp(a + i - 1, b + j - 1, 1) != 0);
+            if (above[j] + 1 < best) best = above[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                two[j - 2] + 1 < best)
+                best = two[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    return rows[n % 3][m];
+}
+
+const char *me_nearest(const char *word, const char *const *candidates, int64_t n)
+{
+    const char *nearest = NULL;
+    size_t length = strlen(word), best = 1 + length / 3; /* at most a third of the word is wrong */
+    for (int64_t i = 0; i < n; i++) {
+        size_t d = edit_distance(word, candidates[i]);
+        if (d < best || (d == best && !nearest && d < length)) {
+            best = d;
+            nearest = candidates[i];
+        }
+    }
+    return nearest;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+me_code me_list_directory(me_names *out, me_arena *arena, const char *path, me_err *err)
+{
+    *out = (me_names){0};
+    DIR *d = opendir(path);
+    if (!d) return me_fail(err, ME_EIO, "%s: cannot list: %s", path, strerror(errno));
+    me_code code = ME_OK;
+    int64_t capacity = 0;
+    for (errno = 0;; errno = 0) {
+        struct dirent *e = readdir(d);
+        if (!e) {
+            if (errno) code = me_fail(err, ME_EIO, "%s: cannot list: %s", path, strerror(errno));
+            break;
+        }
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if (out->n == capacity) {
+            capacity = capacity ? capacity * 2 : 64;
+            char **bigger = ME_NEW_ARRAY(arena, capacity, char *);
+            if (bigger && out->n) memcpy(bigger, out->items, (size_t)out->n * sizeof *bigger);
+            out->items = bigger;
+        }
+        char *name = out->items ? me_arena_strdup(arena, e->d_name) : NULL;
+        if (!name) {
+            code = me_fail_mem(err, "a directory's names");
+            break;
+        }
+        out->items[out->n++] = name;
+    }
+    closedir(d);
+    if (code != ME_OK)
+        *out = (me_names){0};
+    else if (out->n)
+        qsort(out->items, (size_t)out->n, sizeof *out->items, by_bytes);
+    return code;
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+static me_code fail_open(const char *path, int cause, me_err *err)
+{
+    me_code code = ME_EIO;
+    me_arena arena = {0};
+    const char *near = NULL, *base = me_path_base(path);
+    if (cause == ENOENT) {
+        char *folder = me_arena_strndup(&arena, path, (size_t)(base - path));
+        me_names names = {0};
+        if (folder && me_list_directory(&names, &arena, *folder ? folder : ".", NULL) == ME_OK)
+            near = me_nearest(base, (const char *const *)names.items, names.n);
+        if (folder && *folder && !me_is_directory(folder))
+            code =
+                me_fail(err, ME_EIO, "%s: no such file (nor is there a folder %s)", path, folder);
+    }
+    if (near)
+        code = me_fail(err, ME_EIO, "%s: no such file (did you mean %s, in the same folder?)", path,
+                       near);
+    else
+        code =
+            me_fail(err, code, "%s: %s", path, cause == ENOENT ? "no such file" : strerror(cause));
+    me_arena_release(&arena);
+    return code;
+}
+
+/* Room for `size` bytes. Large files get whole huge pages: reading one from the page cache is bound
+ * by page faults otherwise. */
+static unsigned char *allocate(size_t size)
+{
+    if (size < 2 * HUGE_PAGE) return malloc(size ? size : 1);
+    void *p = NULL;
+    if (size > SIZE_MAX - HUGE_PAGE || posix_memalign(&p, HUGE_PAGE, size)) return NULL;
+    madvise(p, size & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
+    return p;
+}
+
+/* Reads until the end; `expected` is a hint that is exact for a regular file which nobody writes
+ * to. */
+static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path, me_err *err)
+{
+    size_t capacity = expected ? expected : 64 << 10;
+    unsigned char probe;
+    out->data = allocate(capacity);
+    if (!out->data) return me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, capacity);
+    for (;;) {
+        bool full = out->size == capacity;
+        ssize_t n =
+            full ? read(fd, &probe, 1) : read(fd, out->data + out->size, capacity - out->size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return me_fail(err, ME_EIO, "%s: cannot read: %s", path, strerror(errno));
+        if (n == 0) return ME_OK;
+        if (full) {
+            unsigned char *bigger =
+                capacity <= SIZE_MAX / 2 ? realloc(out->data, capacity * 2) : NULL;
+            if (!bigger) return me_fail(err, ME_EMEM, "%s: out of memory for its bytes", path);
+            out->data = bigger;
+            capacity *= 2;
+            out->data[out->size] = probe;
+        }
+        out->size += (size_t)n;
+    }
+}
+
+me_code me_bytes_open(me_bytes *out, const char *path, me_err *err)
+{
+    *out = (me_bytes){0};
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_open(path, errno, err);
+    struct stat st;
+    me_code code = ME_OK;
+    if (fstat(fd, &st) != 0)
+        code = me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        code = me_fail(err, ME_EIO, "%s: expected a file, found a folder", path);
+    else
+        code = read_all(out, fd, S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 0,
+                        standard ? "standard input" : path, err);
+    if (!standard) close(fd);
+    if (code != ME_OK) me_bytes_close(out);
+    return code;
+}
+
+void me_bytes_close(me_bytes *b)
+{
+    free(b->data);
+    *b = (me_bytes){0};
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+static void writer_fail(me_writer *w, const char *what, int cause)
+{
+    me_fail(&w->err, ME_EIO, "%s: cannot %s: %s", w->path ? w->path : "?", what, strerror(cause));
+}
+
+static void writer_free(me_writer *w)
+{
+    free(w->path);
+    free(w->temporary);
+    *w = (me_writer){0};
+}
+
+/* A new file beside `path`. Not mkstemp: the file shall have the mode that open() would give it. */
+static int open_temporary(me_writer *w)
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        if (asprintf(&w->temporary, "%s.%ld-%d.part", w->path, (long)getpid(), attempt) < 0) {
+            w->temporary = NULL;
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) return fd;
+        free(w->temporary);
+        w->temporary = NULL;
+        if (errno != EEXIST) return -1;
+    }
+    return -1;
+}
+
+me_code me_writer_open(me_writer *out, const char *path, me_err *err)
+{
+    *out = (me_writer){0};
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode))
+        return me_fail(err, ME_EIO, "%s: cannot write: a folder of that name is there", path);
+    /* A link keeps pointing at the file that is replaced; pipes and devices are written to
+     * directly, since a rename would put a file in their place. */
+    out->path = exists && S_ISREG(st.st_mode) ? realpath(path, NULL) : strdup(path);
+    if (!out->path) return me_fail_mem(err, path);
+    int fd =
+        exists && !S_ISREG(st.st_mode) ? open(path, O_WRONLY | O_CLOEXEC) : open_temporary(out);
+    int cause = errno;
+    out->stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (out->stream) return ME_OK;
+    if (fd >= 0) close(fd);
+    if (out->temporary) unlink(out->temporary);
+    me_fail(err, ME_EIO, "%s: cannot write: %s", path, strerror(cause));
+    writer_free(out);
+    return ME_EIO;
+}
+
+void me_writer_put(me_writer *w, const void *data, size_t size)
+{
+    if (w->err.code != ME_OK || !w->stream || size == 0) return;
+    if (fwrite(data, 1, size, w->stream) != size) writer_fail(w, "write", errno);
+}
+
+void me_writer_printf(me_writer *w, const char *fmt, ...)
+{
+    if (w->err.code != ME_OK || !w->stream) return;
+    va_list args;
+    va_start(args, fmt);
+    if (vfprintf(w->stream, fmt, args) < 0) writer_fail(w, "write", errno);
+    va_end(args);
+}
+
+me_code me_writer_commit(me_writer *w, me_err *err)
+{
+    if (!w->stream) return me_fail(err, ME_EBUG, "a writer that is not open was committed");
+    if (w->err.code == ME_OK && fflush(w->stream) != 0) writer_fail(w, "write", errno);
+    if (w->err.code == ME_OK && w->temporary && fsync(fileno(w->stream)) != 0)
+        writer_fail(w, "write", errno);
+    if (fclose(w->stream) != 0 && w->err.code == ME_OK) writer_fail(w, "write", errno);
+    w->stream = NULL;
+    if (w->err.code == ME_OK && w->temporary && rename(w->temporary, w->path) != 0)
+        writer_fail(w, "put the new file in place", errno);
+    if (w->err.code != ME_OK && w->temporary) unlink(w->temporary);
+    me_code code = w->err.code;
+    if (code != ME_OK) me_fail(err, code, "%s", w->err.msg);
+    writer_free(w);
+    return code;
+}
+
+void me_writer_abort(me_writer *w)
+{
+    if (w->stream) fclose(w->stream);
+    if (w->temporary) unlink(w->temporary);
+    writer_free(w);
+}
+
+me_code me_file_write(const char *path, const void *data, size_t size, me_err *err)
+{
+    me_writer w;
+    me_code code = me_writer_open(&w, path, err);
+    if (code != ME_OK) return code;
+    me_writer_put(&w, data, size);
+    return me_writer_commit(&w, err);
+}
+
+me_code me_make_directories(const char *path, me_err *err)
+{
+    if (!*path) return ME_OK;
+    char *copy = strdup(path);
+    if (!copy) return me_fail_mem(err, path);
+    me_code code = ME_OK;
+    for (char *p = copy; code == ME_OK && p;) {
+        p = strchr(p + 1, '/');
+        if (p) *p = '\0';
+        if (*copy && mkdir(copy, 0777) != 0 && (errno != EEXIST || !me_is_directory(copy)))
+            code = me_fail(err, ME_EIO, "%s: cannot make this folder: %s", copy,
+                           errno == EEXIST ? "a file of that name is there" : strerror(errno));
+        if (p) *p = '/';
+    }
+    free(copy);
+    return code;
+}
