@@ -24,6 +24,17 @@ static inline uint32_t nn_dropout_threshold(float p) /* 0 <= p < 1 */
     return (uint32_t)((double)p * 4294967296.0);
 }
 
+/* What changes from step to step, in device memory, so that a recorded graph of a training step can
+ * be replayed: upload a new one before each nn_backend.graph_launch. Where an args struct's `state`
+ * is set, it is read when the work runs and replaces the fields of the same name; NULL: the fields
+ * count. */
+typedef struct nn_step_state {
+    uint64_t seed;
+    double bias1, bias2; /* 1 - beta^step */
+    float lr;
+    float unused;
+} nn_step_state;
+
 typedef struct nn_gemm_args {
     /* c (M,N) = act( op_a(a) op_b(b) + bias ) + accumulate * c.  op_a(a) is (M,K), op_b(b) is
      * (K,N). trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight. */
@@ -39,6 +50,10 @@ typedef struct nn_gemm_args {
     nn_dtype dtype;   /* of a, b */
     nn_dtype c_dtype; /* f32 or dtype */
     nn_precision precision;
+    /* Set while a tape records, and in backward: the kernel may be chosen for this m. Not set: each
+     * row of c has the same bits whatever m is and whichever row it is (needs trans_b, not
+     * trans_a). */
+    bool training;
 } nn_gemm_args;
 
 typedef struct nn_layernorm_args {
@@ -80,7 +95,8 @@ typedef struct nn_attention_args {
         seed; /* the weight of head h, query row q of all tokens_q and key k, counted from 0 within
                  its sequence, is element ((h*tokens_q + q) * longest_k) + k of the site */
     uint32_t site;
-    void *out;  /* (tokens_q, heads*head_dim), contiguous */
+    const nn_step_state *state; /* NULL, or on the back end: its seed replaces seed */
+    void *out;                  /* (tokens_q, heads*head_dim), contiguous */
     float *lse; /* (heads, tokens_q): log-sum-exp, for backward; NULL in inference */
     /* backward */
     const void *dout;
@@ -139,6 +155,7 @@ typedef struct nn_map_args {
     uint64_t seed;
     uint32_t site;
     float p;
+    const nn_step_state *state; /* NULL, or on the back end: its seed replaces seed */
 } nn_map_args;
 
 typedef struct nn_normalize_args {
@@ -192,6 +209,7 @@ typedef struct nn_adamw_args {
     void *bf16_shadow;       /* NULL, or the parameters again as bf16 */
     float *ema;              /* NULL, or moving average: ema = decay ema + (1-decay) param */
     float ema_decay;
+    const nn_step_state *state; /* NULL, or on the back end: replaces lr, bias1 and bias2 */
 } nn_adamw_args;
 
 struct nn_backend {
@@ -256,7 +274,8 @@ struct nn_backend {
     void (*clip_scale)(nn_backend *, float *scale, const float *norm, float max_norm);
 
     /* Records what `fn` launches and replays it; cpu: just calls fn. A graph is bound to the
-     * addresses that it was recorded with. */
+     * addresses and sizes that it was recorded with. `fn` must have run once before, so that caches
+     * are filled, and must not allocate, upload, download or wait. */
     me_code (*graph_capture)(nn_backend *, void (*fn)(void *), void *arg, void **graph, me_err *);
     void (*graph_launch)(nn_backend *, void *graph);
     void (*graph_release)(nn_backend *, void *graph);
