@@ -45,7 +45,7 @@ NVCCFLAGS := -O3 -I. -std=c++17 -gencode arch=compute_90a,code=sm_90a -gencode a
 CUDA_HOME := $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 
 LIBS_core := -lcjson -lcsv -lzip -lz -lbz2 -llzma -llz4 -lm
-LIBS_nn   := $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas) -lm
+LIBS_nn   := $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas) -lutf8proc -lm
 # cuBLAS is opened when a GPU is used, not linked: the binary starts on machines that have neither.
 LIBS_cuda := $(if $(filter 1,$(CUDA)),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt -lpthread)
 LIBS = $(LIBS_nn) $(LIBS_core) $(LIBS_cuda) -lpthread -lm
@@ -107,7 +107,7 @@ $(foreach f,$(TESTED),$(eval $(call unit_test,$(f))))
 
 # ---- set-up ----------------------------------------------------------------------------------------
 PACKAGES := gcc libc6-dev make pkg-config libcjson-dev libcsv-dev libcriterion-dev libopenblas-dev zlib1g-dev \
-            libzip-dev liblzma-dev libbz2-dev liblz4-dev assimp-testmodels
+            libzip-dev liblzma-dev libbz2-dev liblz4-dev libutf8proc-dev assimp-testmodels
 
 .PHONY: deps
 ## deps: install what is missing with apt (asks for sudo only when it must)

@@ -25,6 +25,7 @@ door 'zip\.h' 'core/zip\.c:|tests/'
 door 'bzlib|lzma|lz4' 'core/compress\.c:|tests/'
 door 'cblas|openblas' 'nn/cpu/'
 door 'cublas' 'nn/cuda/'
+door 'utf8proc' 'nn/text_bpe\.c:'
 door 'criterion' 'tests/'
 
 # Symbols: what an archive exports begins with its folder's prefix.
