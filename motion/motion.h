@@ -115,11 +115,12 @@ void motion_note(motion_notes *notes, me_arena *arena, const char *fmt, ...) ME_
 
 typedef struct motion_dataset {
     int64_t n;
-    motion_pair *pairs; /* in the file's order: that of the "full" protocol */
-    bool has_split;     /* a splits.json was found or given */
-    int64_t frames;     /* of all clips */
-    char sha256[65];    /* of the file */
-    const char *format; /* "motionfix-joblib", "mebench-safetensors" */
+    motion_pair *pairs;    /* in the file's order: that of the "full" protocol */
+    bool has_split;        /* a splits.json was found or given */
+    const int64_t *by_key; /* positions in ascending order of keys, or NULL */
+    int64_t frames;        /* of all clips */
+    char sha256[65];       /* of the file */
+    const char *format;    /* "motionfix-joblib", "mebench-safetensors" */
     motion_notes notes;
     me_arena arena;
 } motion_dataset;
@@ -130,12 +131,23 @@ typedef struct motion_dataset_options {
     bool hash;          /* compute sha256 */
 } motion_dataset_options;
 
+/* By content: the field's pickled dictionary (joblib .pth.tar, any pickle or torch file of that
+ * shape), or our safetensors form. A NaN or infinity, a clip of no frames, lengths that disagree
+ * are ME_EDATA naming key, clip and frame. What is converted on the way is in `notes`. */
 me_code motion_dataset_open(motion_dataset *out, const char *path,
                             const motion_dataset_options *options, me_err *err);
 void motion_dataset_close(motion_dataset *d);
 const motion_pair *motion_dataset_find(const motion_dataset *d, const char *key);
-/* Writes MotionFix's joblib form (.pth.tar) or our safetensors form, by the name's ending, and a
- * splits.json beside it. */
+/* By the name's ending: MotionFix's joblib form (.pth.tar: rots (T,66) axis-angle, trans,
+ * joint_positions, all float32; positions of the mean body where a clip has none) or our form
+ * (.safetensors), and where the dataset has a split, a splits.json beside it. An existing
+ * splits.json is replaced only together with the dataset that it belongs to: where `path` is new
+ * and the file there says otherwise, nothing is written.
+ *
+ * Our form, schema "mebench.motion/1" in the safetensors metadata: `pose` float32 (F,135), the rows
+ * of all clips end to end, source before target; `lengths` int64 (N,2), frames of each; `joints`
+ * float32 (F,22,3) if every clip has them; metadata `keys` and `texts`, JSON lists of N strings. A
+ * sample set is the same with `lengths` (N) and no texts. */
 me_code motion_dataset_write(const motion_dataset *d, const char *path, me_err *err);
 
 /* ---- sample sets (motion/set.c): generated motions by key ---- */
