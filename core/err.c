@@ -42,8 +42,17 @@ me_code me_err_prefix(me_err *err, const char *fmt, ...)
     va_end(args);
     if (n < 0) return err->code;
     size_t used = (size_t)n < sizeof joined ? (size_t)n : sizeof joined - 1;
-    snprintf(joined + used, sizeof joined - used, ": %.*s", (int)sizeof err->msg, err->msg);
-    memcpy(err->msg, joined, sizeof joined);
+    /* The prefix is kept whole and the end of the message gives way: it begins with what matters.
+     */
+    const char *parts[] = {": ", err->msg};
+    for (int i = 0; i < 2; i++) {
+        size_t size = strlen(parts[i]), room = sizeof joined - 1 - used;
+        if (size > room) size = room;
+        memcpy(joined + used, parts[i], size);
+        used += size;
+    }
+    joined[used] = '\0';
+    memcpy(err->msg, joined, used + 1);
     return err->code;
 }
 

@@ -1,5 +1,6 @@
-/* core/log.h: where warnings and progress go: stderr, through a sink that eval/ installs by passing it on.
- * Libraries never print by themselves; they take a `me_log *` (NULL: silence).
+/* core/log.h: where warnings and progress go: stderr, through a sink that eval/ installs by passing
+ * it on. Libraries never print by themselves; they take a `me_log *` (NULL: silence). Warnings read
+ * "mebench: warning: ..." and are counted even where the level hides them.
  */
 #ifndef ME_CORE_LOG_H
 #define ME_CORE_LOG_H
