@@ -40,7 +40,7 @@ typedef struct metric_input {
     const int64_t *batch_index; /* and their indices, in its order */
 } metric_input;
 
-#define METRIC_MAX_COLUMNS 16
+#define METRIC_MAX_COLUMNS 32
 
 typedef struct metric_column {
     const char *label; /* "R@1": the key in result documents */

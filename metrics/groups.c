@@ -1,0 +1,107 @@
+/* metrics/groups.c: identical and nearly identical motions (ranks.h; spec evaluation 8, trap 6). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "metrics/ranks.h"
+
+static int64_t find(int64_t *group, int64_t i)
+{
+    while (group[i] != i) i = group[i] = group[group[i]];
+    return i;
+}
+
+/* The smaller index stays the representative. */
+static void unite(int64_t *group, int64_t a, int64_t b)
+{
+    a = find(group, a);
+    b = find(group, b);
+    if (a < b) group[b] = a;
+    if (b < a) group[a] = b;
+}
+
+typedef struct order_key {
+    uint64_t hash;
+    double first; /* leading coordinate of the unit vector */
+    int64_t item;
+} order_key;
+
+static int by_hash(const void *a, const void *b)
+{
+    const order_key *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const order_key *x = a, *y = b;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return (x->item > y->item) - (x->item < y->item);
+}
+
+/* cosine above 1 - METRIC_NEAR_DUPLICATE: |u - v|^2 = 2 - 2 cos. Most pairs are refuted by a few
+ * terms. */
+static bool nearly_equal(const double *u, const double *v, int64_t dim)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < dim && sum < 2 * METRIC_NEAR_DUPLICATE; k++)
+        sum += (u[k] - v[k]) * (u[k] - v[k]);
+    return sum < 2 * METRIC_NEAR_DUPLICATE;
+}
+
+static void count_groups(int64_t *groups, int64_t *items, int64_t *group, int64_t *size, int64_t n)
+{
+    memset(size, 0, (size_t)n * sizeof *size);
+    for (int64_t i = 0; i < n; i++) {
+        group[i] = find(group, i);
+        size[group[i]]++;
+    }
+    *groups = *items = 0;
+    for (int64_t i = 0; i < n; i++) {
+        *groups += size[i] > 1;
+        *items += size[i] > 1 ? size[i] : 0;
+    }
+}
+
+me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const double *unit,
+                     int64_t n, int64_t dim, me_err *err)
+{
+    memset(out, 0, sizeof *out);
+    out->group = ME_NEW_ARRAY(arena, n, int64_t);
+    out->near_group = ME_NEW_ARRAY(arena, n, int64_t);
+    order_key *keys = ME_NEW_ARRAY(arena, n, order_key);
+    int64_t *size = ME_NEW_ARRAY(arena, n, int64_t);
+    if (!out->group || !out->near_group || !keys || !size)
+        return me_fail_mem(err, "groups of identical motions");
+    const size_t bytes = (size_t)dim * sizeof *e;
+    for (int64_t i = 0; i < n; i++) {
+        out->group[i] = out->near_group[i] = i;
+        keys[i] = (order_key){me_hash64(e + i * dim, bytes, 0), dim ? unit[i * dim] : 0, i};
+    }
+    qsort(keys, (size_t)n, sizeof *keys, by_hash);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = i + 1; j < n && keys[j].hash == keys[i].hash; j++) {
+            if (memcmp(e + keys[i].item * dim, e + keys[j].item * dim, bytes) != 0) continue;
+            unite(out->group, keys[i].item, keys[j].item);
+            unite(out->near_group, keys[i].item, keys[j].item);
+            break; /* the next one finds its own successor */
+        }
+    }
+    /* Near neighbours lie in a window of the leading coordinate. Where everything is one motion the
+     * window holds all, so pairs that are united already are passed over. */
+    qsort(keys, (size_t)n, sizeof *keys, by_first);
+    const double window = sqrt(2 * METRIC_NEAR_DUPLICATE);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t a = keys[i].item;
+        for (int64_t j = i + 1; j < n && keys[j].first - keys[i].first <= window; j++) {
+            const int64_t b = keys[j].item;
+            if (find(out->near_group, a) == find(out->near_group, b)) continue;
+            if (nearly_equal(unit + a * dim, unit + b * dim, dim)) unite(out->near_group, a, b);
+        }
+    }
+    count_groups(&out->identical, &out->identical_items, out->group, size, n);
+    count_groups(&out->near, &out->near_items, out->near_group, size, n);
+    return ME_OK;
+}

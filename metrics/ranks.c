@@ -1,0 +1,332 @@
+/* metrics/ranks.c: see ranks.h. Not here: which items form a gallery (protocol.c). */
+#include "metrics/ranks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics/dots_priv.h"
+
+me_code metric_unit(double *out, const float *e, const char *const *keys, const char *what,
+                    int64_t n, int64_t dim, me_err *err)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *x = e + i * dim;
+        double sum = 0;
+        for (int64_t k = 0; k < dim; k++) sum += (double)x[k] * x[k];
+        if (!isfinite(sum)) {
+            if (keys)
+                return me_fail(err, ME_EDATA, "%s: the embedding of its %s motion is not finite",
+                               keys[i], what);
+            return me_fail(err, ME_EDATA, "the embedding of %s motion %lld is not finite", what,
+                           (long long)i);
+        }
+        double norm = fmax(sqrt(sum), 1e-12); /* the reference's floor */
+        for (int64_t k = 0; k < dim; k++) out[i * dim + k] = x[k] / norm;
+    }
+    return ME_OK;
+}
+
+/* ---- counting against one threshold ---- */
+
+/* The exact look at values of which some lie close to the query's own similarity: ties and
+ * near-ties. */
+static void count_close(metric_rank *r, const double *s, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++) {
+        double gap = s[j] - r->similarity;
+        r->equal += gap == 0;
+        r->near_above += gap > 0 && gap < METRIC_NEAR_TIE;
+        r->near_below += gap < 0 && gap > -METRIC_NEAR_TIE;
+    }
+}
+
+static metric_rank rank_start(double similarity, double best)
+{
+    return (metric_rank){.similarity = similarity, .gap = INFINITY, .same_best = best};
+}
+
+/* Members of the query's group never compete with each other. */
+static void finish_same(metric_rank *r, bool grouped, int64_t members_at_best)
+{
+    if (grouped) {
+        r->same_equal -= members_at_best;
+    } else {
+        r->same_above = r->above;
+        r->same_equal = r->equal - 1;
+    }
+}
+
+/* ---- a given matrix ---- */
+
+me_code metric_rank_matrix(metric_rank *out, const double *s, int64_t n, bool transposed,
+                           const int64_t *group, me_err *err)
+{
+    const int64_t row = transposed ? 1 : n, column = transposed ? n : 1;
+    for (int64_t i = 0; i < n; i++) {
+        const double *x = s + i * row;
+        double best = x[i * column];
+        for (int64_t j = 0; j < n; j++) {
+            if (!isfinite(x[j * column]))
+                return me_fail(err, ME_EDATA,
+                               "similarity of query %lld with item %lld is not finite",
+                               (long long)i, (long long)j);
+            if (group && group[i] == group[j]) best = fmax(best, x[j * column]);
+        }
+        metric_rank r = rank_start(x[i * column], best);
+        for (int64_t j = 0; j < n; j++) {
+            double value = x[j * column];
+            bool mine = group ? group[i] == group[j] : i == j;
+            r.above += value > r.similarity;
+            if (value != r.similarity) r.gap = fmin(r.gap, fabs(value - r.similarity));
+            count_close(&r, &value, 1);
+            r.same_above += !mine && value > best;
+            r.same_equal += !mine && value == best;
+        }
+        out[i] = r;
+    }
+    return ME_OK;
+}
+
+/* ---- from unit embeddings, strip by strip ---- */
+
+/* The members of each group, listed: member[start[g] .. start[g] + size[g]). Items alone are not
+ * listed. */
+typedef struct group_lists {
+    int64_t *next; /* (m) the next member of a circular list, or -1 for an item alone */
+    bool any;
+} group_lists;
+
+typedef struct tiles {
+    const double *query, *gallery; /* whole sets; item p is row at(p) */
+    int64_t dim, m;
+    const int64_t *index;
+    dots_panels panels;
+    group_lists groups;
+    metric_rank *rows, *columns;
+    double *column_own, *column_best; /* (m) thresholds of the transposed direction */
+} tiles;
+
+/* What one thread counts for the transposed direction. */
+typedef struct column_counts {
+    int64_t *above, *best_above, *best_equal; /* (m) each */
+    double *gap;                              /* (m) */
+    metric_rank *close;                       /* (m) ties and near-ties */
+} column_counts;
+
+static int64_t at(const tiles *t, int64_t p)
+{
+    return t->index ? t->index[p] : p;
+}
+
+static double pair(const tiles *t, int64_t query, int64_t gallery)
+{
+    return dots_one(t->query + at(t, query) * t->dim, t->gallery + at(t, gallery) * t->dim, t->dim);
+}
+
+static me_code make_lists(group_lists *out, const tiles *t, const int64_t *group, me_err *err)
+{
+    if (!group) return ME_OK;
+    int64_t largest = 0;
+    for (int64_t p = 0; p < t->m; p++)
+        largest = group[at(t, p)] > largest ? group[at(t, p)] : largest;
+    int64_t *last = malloc((size_t)(largest + 1) * sizeof *last);
+    out->next = malloc((size_t)t->m * sizeof *out->next);
+    if (!last || !out->next) {
+        free(last);
+        return me_fail_mem(err, "groups of identical motions");
+    }
+    for (int64_t g = 0; g <= largest; g++) last[g] = -1;
+    for (int64_t p = 0; p < t->m; p++) {
+        int64_t before = last[group[at(t, p)]];
+        out->next[p] = -1;
+        if (before >= 0) { /* close the ring behind the newest member */
+            out->next[p] = out->next[before] >= 0 ? out->next[before] : before;
+            out->next[before] = p;
+            out->any = true;
+        }
+        last[group[at(t, p)]] = p;
+    }
+    free(last);
+    return ME_OK;
+}
+
+/* The best similarity of query p with a member of its group, and how many members have it. */
+static double group_best(int64_t *members, const tiles *t, int64_t p, bool transposed)
+{
+    double best = pair(t, p, p);
+    *members = 1;
+    if (!t->groups.any || t->groups.next[p] < 0) return best;
+    for (int64_t j = t->groups.next[p]; j != p; j = t->groups.next[j]) {
+        double s = transposed ? pair(t, j, p) : pair(t, p, j);
+        if (s > best) *members = 0;
+        *members += s >= best;
+        best = fmax(best, s);
+    }
+    return best;
+}
+
+static void count_rows(const tiles *t, const dots_kernel *kernel, const double *strip,
+                       int64_t first, int64_t used, int64_t columns)
+{
+    for (int64_t i = 0; i < used; i++) {
+        metric_rank *r = &t->rows[first + i];
+        const double *s = strip + i * DOTS_STRIP;
+        int close = 0;
+        r->above += kernel->above(&r->gap, &close, s, columns, r->similarity);
+        if (close) count_close(r, s, columns);
+        if (t->groups.any && t->groups.next[first + i] >= 0) {
+            for (int64_t j = 0; j < columns; j++) {
+                r->same_above += s[j] > r->same_best;
+                r->same_equal += s[j] == r->same_best;
+            }
+        }
+    }
+}
+
+static void count_columns(const tiles *t, const dots_kernel *kernel, column_counts *c,
+                          const double *strip, int64_t used, int64_t first, int64_t columns)
+{
+    for (int64_t i = 0; i < used; i++) {
+        const double *s = strip + i * DOTS_STRIP;
+        if (kernel->above_each(c->above + first, c->gap + first, s, t->column_own + first,
+                               columns)) {
+            for (int64_t j = 0; j < columns; j++) count_close(&c->close[first + j], &s[j], 1);
+        }
+        if (!t->groups.any) continue;
+        for (int64_t j = 0; j < columns; j++) {
+            c->best_above[first + j] += s[j] > t->column_best[first + j];
+            c->best_equal[first + j] += s[j] == t->column_best[first + j];
+        }
+    }
+}
+
+static bool column_counts_new(column_counts *c, const tiles *t)
+{
+    int64_t *counts = calloc((size_t)t->m * 3, sizeof *counts);
+    c->close = calloc((size_t)t->m, sizeof *c->close);
+    c->gap = calloc((size_t)t->m, sizeof *c->gap);
+    c->above = counts;
+    if (!counts || !c->close || !c->gap) return false;
+    c->best_above = counts + t->m;
+    c->best_equal = counts + 2 * t->m;
+    for (int64_t p = 0; p < t->m; p++) {
+        c->close[p] = rank_start(t->column_own[p], t->column_best[p]);
+        c->gap[p] = INFINITY;
+    }
+    return true;
+}
+
+static void column_counts_free(column_counts *c)
+{
+    free(c->above);
+    free(c->close);
+    free(c->gap);
+}
+
+static void column_counts_add(const tiles *t, const column_counts *c)
+{
+    for (int64_t p = 0; p < t->m; p++) {
+        metric_rank *r = &t->columns[p];
+        r->above += c->above[p];
+        r->same_above += c->best_above[p];
+        r->same_equal += c->best_equal[p];
+        r->equal += c->close[p].equal;
+        r->near_above += c->close[p].near_above;
+        r->near_below += c->close[p].near_below;
+        r->gap = fmin(r->gap, c->gap[p]);
+    }
+}
+
+/* Eight queries against the whole gallery. */
+static void one_block(const tiles *t, const dots_kernel *kernel, column_counts *counts,
+                      int64_t first)
+{
+    double strip[DOTS_ROWS * DOTS_STRIP];
+    const double *rows[DOTS_ROWS];
+    int64_t used = t->m - first < DOTS_ROWS ? t->m - first : DOTS_ROWS;
+    for (int64_t r = 0; r < DOTS_ROWS; r++)
+        rows[r] = t->query + at(t, r < used ? first + r : first) * t->dim;
+    for (int64_t j = 0; j < t->m; j += DOTS_STRIP) {
+        int64_t columns = t->m - j < DOTS_STRIP ? t->m - j : DOTS_STRIP;
+        kernel->strip(strip, DOTS_STRIP, rows, &t->panels, j, (columns + 7) / 8);
+        count_rows(t, kernel, strip, first, used, columns);
+        if (t->columns) count_columns(t, kernel, counts, strip, used, j, columns);
+    }
+}
+
+static bool run_tiles(const tiles *t)
+{
+    const dots_kernel *kernel = dots_kernel_at(0);
+    int failed = 0;
+    /* Batches of 32 are ranked by one thread: their caller spreads the batches. */
+#pragma omp parallel if (t->m * t->m * t->dim > 1 << 20)
+    {
+        column_counts counts = {0};
+        bool ok = !t->columns || column_counts_new(&counts, t);
+        if (!ok) {
+#pragma omp atomic write
+            failed = 1;
+        }
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < t->m; i += DOTS_ROWS)
+            if (ok) one_block(t, kernel, &counts, i);
+        if (ok && t->columns) {
+#pragma omp critical(metric_rank_columns)
+            column_counts_add(t, &counts);
+        }
+        column_counts_free(&counts);
+    }
+    return !failed;
+}
+
+static void start_thresholds(tiles *t, int64_t *members)
+{
+#pragma omp parallel for schedule(static) if (t->m > 256)
+    for (int64_t p = 0; p < t->m; p++) {
+        double own = pair(t, p, p);
+        t->rows[p] = rank_start(own, group_best(&members[p], t, p, false));
+        if (!t->columns) continue;
+        t->column_own[p] = own;
+        t->column_best[p] = group_best(&members[t->m + p], t, p, true);
+        t->columns[p] = rank_start(own, t->column_best[p]);
+    }
+}
+
+me_code metric_rank_units(metric_rank *rows, metric_rank *columns, const double *query,
+                          const double *gallery, int64_t dim, const int64_t *index, int64_t m,
+                          const int64_t *group, me_err *err)
+{
+    if (m <= 0) return ME_OK;
+    tiles t = {.query = query,
+               .gallery = gallery,
+               .dim = dim,
+               .m = m,
+               .index = index,
+               .rows = rows,
+               .columns = columns};
+    me_code code = make_lists(&t.groups, &t, group, err);
+    double *thresholds = calloc((size_t)m * 2, sizeof *thresholds);
+    int64_t *members = calloc((size_t)m * 2, sizeof *members);
+    if (code == ME_OK && (!thresholds || !members || !dots_pack(&t.panels, gallery, index, m, dim)))
+        code = me_fail_mem(err, "ranks");
+    if (code != ME_OK) goto done;
+    t.column_own = thresholds;
+    t.column_best = thresholds + m;
+    start_thresholds(&t, members);
+    if (!run_tiles(&t)) {
+        code = me_fail_mem(err, "ranks");
+        goto done;
+    }
+    for (int64_t p = 0; p < m; p++) {
+        bool grouped = t.groups.any && t.groups.next[p] >= 0;
+        finish_same(&rows[p], grouped, members[p]);
+        if (columns) finish_same(&columns[p], grouped, members[m + p]);
+    }
+done:
+    dots_unpack(&t.panels);
+    free(t.groups.next);
+    free(thresholds);
+    free(members);
+    return code;
+}
