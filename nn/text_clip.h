@@ -7,6 +7,7 @@
 #define NN_TEXT_CLIP_H
 
 #include "core/value.h"
+#include "nn/ops.h"
 #include "nn/params.h"
 
 typedef struct nn_clip_config {
