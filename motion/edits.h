@@ -13,8 +13,6 @@
  * origin; joints follow where the clip has them. One rigid transform: the released files' double
  * count of the first increment is not imitated. */
 void motion_canonicalise(motion_clip *clip);
-/* Yaw a of R = Rz(a) Ry(b) Rx(c) of a frame's pelvis. */
-double motion_yaw(const float *pose_row);
 
 /* ---- sets of joints ---- */
 enum {
