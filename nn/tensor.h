@@ -1,8 +1,8 @@
 /* nn/tensor.h: tensors, packed batches and the context that operations run in.
  *
- * A tensor is row-major, contiguous, last dimension fastest, in PyTorch's order. It lives on one back
- * end. Activations come from the context's arena and vanish at nn_reset(); parameters live in one
- * flat block (nn/params.h).
+ * A tensor is row-major, contiguous, last dimension fastest, in PyTorch's order. It lives on one
+ * back end. Activations come from the context's arena and vanish at nn_reset(); parameters live in
+ * one flat block (nn/params.h).
  *
  * Batches are packed: the rows of many sequences laid end to end, `offsets[i]..offsets[i+1]` being
  * sequence i. Nothing is padded and no result depends on what else is in a batch.
@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/err.h"
+#include "core/mem.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +30,8 @@ typedef enum { NN_F32, NN_BF16, NN_I32 } nn_dtype;
 
 /* What matrix products compute in. FP32: true single precision. TF32: f32 tensors, tensor-core
  * products. BF16: activations and the products' operands are bf16, accumulation f32; reductions,
- * softmax, norms' statistics and losses stay f32. The cpu back end computes FP32 whatever is asked. */
+ * softmax, norms' statistics and losses stay f32. The cpu back end computes FP32 whatever is asked.
+ */
 typedef enum { NN_FP32, NN_TF32, NN_BF16_MIXED } nn_precision;
 
 #define NN_MAX_DIMS 3
@@ -40,8 +41,9 @@ struct nn_tensor {
     nn_dtype dtype;
     int ndim;
     int64_t shape[NN_MAX_DIMS];
-    void *data;       /* on the back end; NULL in a poison tensor */
-    nn_tensor *grad;  /* same shape, f32 for parameters, own dtype for activations; NULL until needed */
+    void *data; /* on the back end; NULL in a poison tensor */
+    nn_tensor
+        *grad; /* same shape, f32 for parameters, own dtype for activations; NULL until needed */
     bool needs_grad;
 };
 
@@ -50,15 +52,17 @@ typedef struct nn_index {
     int64_t n;
     const int32_t *host;
     int32_t *device;
-    int64_t sources;         /* rows of the tensor that it points into */
-    int32_t *inverse_start;  /* device, (sources+1): for every source row the places that read it, in */
-    int32_t *inverse_items;  /* device, (n): ascending order. Built on demand; makes backward deterministic */
+    int64_t sources; /* rows of the tensor that it points into */
+    int32_t
+        *inverse_start; /* device, (sources+1): for every source row the places that read it, in */
+    int32_t *inverse_items; /* device, (n): ascending order. Built on demand; makes backward
+                               deterministic */
 } nn_index;
 
 /* n sequences laid end to end. */
 typedef struct nn_packing {
-    int64_t n;               /* sequences */
-    int64_t tokens;          /* rows in all */
+    int64_t n;      /* sequences */
+    int64_t tokens; /* rows in all */
     int64_t longest;
     const int32_t *offsets;  /* host, (n+1) */
     int32_t *offsets_device; /* (n+1) */
@@ -68,11 +72,14 @@ typedef struct nn_packing {
 typedef struct nn_ctx {
     nn_backend *be;
     nn_precision precision;
-    nn_tape *tape;      /* NULL: inference */
-    bool training;      /* dropout acts */
-    uint64_t seed;      /* of this step's dropout; see nn_dropout */
-    uint32_t dropouts;  /* number of dropout sites met in this step */
-    me_err err;         /* sticky */
+    nn_tape *tape; /* NULL: inference */
+    bool training; /* dropout acts */
+    uint64_t seed; /* of this step's dropout; see nn_dropout */
+    /* NULL, or on the back end: what a replayed step reads in place of seed and of the optimiser's
+     * rate and corrections (nn/backend.h). The caller's. */
+    const struct nn_step_state *state;
+    uint32_t dropouts;    /* number of dropout sites met in this step */
+    me_err err;           /* sticky */
     struct nn_pool *pool; /* activation memory, see nn_mark */
 } nn_ctx;
 
@@ -80,10 +87,14 @@ typedef struct nn_ctx {
 me_code nn_ctx_open(nn_ctx *out, nn_backend *be, nn_precision precision, me_err *err);
 void nn_ctx_close(nn_ctx *ctx);
 me_code nn_status(const nn_ctx *ctx, me_err *err); /* copies the sticky error out */
-void nn_reset(nn_ctx *ctx);                        /* frees all activations, clears the error and tape */
-/* Scoped activation memory for inference: everything made after the mark is released. */
+/* Frees all activations, clears the error, empties the tape and counts dropout sites from 0 again.
+ * The memory is kept, so the same operations in the same order get the same addresses. */
+void nn_reset(nn_ctx *ctx);
+/* Scoped activation memory for inference: everything made after the mark is released. Not while a
+ * tape records, which holds on to what it has seen. */
 typedef struct nn_mark_state {
     size_t block, used;
+    me_arena_mark host;
 } nn_mark_state;
 nn_mark_state nn_mark(nn_ctx *ctx);
 void nn_rewind(nn_ctx *ctx, nn_mark_state mark);

@@ -1,0 +1,209 @@
+/* nn/cpu/cpu_map.c: elementwise operations and conversions.
+ *
+ * Work is cut into chunks of CHUNK elements; an element's value never depends on the cut.
+ */
+#include "nn/cpu/cpu_priv.h"
+
+#include <math.h>
+#include <omp.h>
+
+#include "core/rng.h"
+#include "nn/cpu/cpu_math.h"
+
+#define CHUNK 16384
+
+static int64_t chunk_end(int64_t from, int64_t n)
+{
+    return from + CHUNK < n ? from + CHUNK : n;
+}
+
+/* ---- activations -------------------------------------------------------------------------------
+ */
+
+/* GELU in its tanh form is x sigma(2u), u = sqrt(2/pi) (x + 0.044715 x^3): (1 + tanh u) / 2 =
+ * sigma(2u). */
+#define GELU_2A 1.59576912f /* 2 sqrt(2/pi) */
+#define GELU_C 0.044715f
+#define QUICK 1.702f
+
+static inline float gelu_erf(float x)
+{
+    float density;
+    return x * cpu_normal(x, &density);
+}
+static inline float gelu_tanh(float x)
+{
+    return x * cpu_sigmoid(GELU_2A * (x + GELU_C * x * x * x));
+}
+static inline float silu(float x)
+{
+    return x * cpu_sigmoid(x);
+}
+static inline float quick_gelu(float x)
+{
+    return x * cpu_sigmoid(QUICK * x);
+}
+
+static inline float gelu_erf_slope(float x)
+{
+    float density, below = cpu_normal(x, &density);
+    return below + x * density;
+}
+static inline float gelu_tanh_slope(float x)
+{
+    float s = cpu_sigmoid(GELU_2A * (x + GELU_C * x * x * x));
+    return s + x * s * (1 - s) * GELU_2A * (1 + 3 * GELU_C * x * x);
+}
+static inline float silu_slope(float x)
+{
+    float s = cpu_sigmoid(x);
+    return s + x * s * (1 - s);
+}
+static inline float quick_gelu_slope(float x)
+{
+    float s = cpu_sigmoid(QUICK * x);
+    return s + QUICK * x * s * (1 - s);
+}
+
+#define MAP(f)                                                                                     \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = f(x[i]);                            \
+    break
+
+void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act)
+{
+    switch (act) {
+    case NN_ACT_GELU_ERF:
+        MAP(gelu_erf);
+    case NN_ACT_GELU_TANH:
+        MAP(gelu_tanh);
+    case NN_ACT_SILU:
+        MAP(silu);
+    case NN_ACT_QUICK_GELU:
+        MAP(quick_gelu);
+    default:
+        for (int64_t i = 0; i < n; i++) y[i] = x[i];
+    }
+}
+
+#undef MAP
+#define MAP(f)                                                                                     \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = dy[i] * f(x[i]);                    \
+    break
+
+static void act_backward(float *y, const float *dy, const float *x, int64_t n, nn_act act)
+{
+    switch (act) {
+    case NN_ACT_GELU_ERF:
+        MAP(gelu_erf_slope);
+    case NN_ACT_GELU_TANH:
+        MAP(gelu_tanh_slope);
+    case NN_ACT_SILU:
+        MAP(silu_slope);
+    case NN_ACT_QUICK_GELU:
+        MAP(quick_gelu_slope);
+    default:
+        for (int64_t i = 0; i < n; i++) y[i] = dy[i];
+    }
+}
+
+void nn_cpu_act_fwd(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *x = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
+    int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
+#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
+    for (int64_t from = 0; from < n; from += CHUNK)
+        nn_cpu_act(y + from, x + from, chunk_end(from, n) - from, args->act);
+    nn_cpu_done(cpu);
+}
+
+void nn_cpu_act_bwd(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *x = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
+    const float *dy = nn_cpu_in1(cpu, args->dtype, args->b, args->n);
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
+    int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
+#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
+    for (int64_t from = 0; from < n; from += CHUNK)
+        act_backward(y + from, dy + from, x + from, chunk_end(from, n) - from, args->act);
+    nn_cpu_done(cpu);
+}
+
+/* ---- sums, dropout, samples --------------------------------------------------------------------
+ */
+
+void nn_cpu_axpby(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
+    const float *b = nn_cpu_in1(cpu, args->dtype, args->b, args->n);
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
+    float alpha = args->alpha, beta = args->beta;
+    int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
+#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
+    for (int64_t from = 0; from < n; from += CHUNK) {
+        int64_t to = chunk_end(from, n);
+        for (int64_t i = from; b && i < to; i++) y[i] = alpha * a[i] + beta * b[i];
+        for (int64_t i = from; !b && i < to; i++) y[i] = alpha * a[i];
+    }
+    nn_cpu_done(cpu);
+}
+
+void nn_cpu_dropout(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
+    float keep = 1 / (1 - args->p);
+    uint32_t threshold = nn_dropout_threshold(args->p);
+    uint64_t seed = args->state ? args->state->seed : args->seed;
+    int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
+#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
+    for (int64_t from = 0; from < n; from += CHUNK) { /* CHUNK is a multiple of 4 */
+        uint32_t words[4];
+        for (int64_t i = from; i < chunk_end(from, n); i++) {
+            if (!(i & 3)) me_philox(seed, args->site, (uint64_t)i >> 2, words);
+            y[i] = words[i & 3] >= threshold ? a[i] * keep : 0;
+        }
+    }
+    nn_cpu_done(cpu);
+}
+
+void nn_cpu_reparam_fwd(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n), *b = args->b;
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, true);
+    for (int64_t i = 0; nn_cpu_ready(cpu) && i < args->n; i++) y[i] += b[i] * cpu_exp(a[i] / 2);
+    nn_cpu_done(cpu);
+}
+
+void nn_cpu_reparam_bwd(nn_backend *be, const nn_map_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n), *b = args->b;
+    float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, true);
+    for (int64_t i = 0; nn_cpu_ready(cpu) && i < args->n; i++) y[i] *= b[i] * cpu_exp(a[i] / 2) / 2;
+    nn_cpu_done(cpu);
+}
+
+/* ---- conversions -------------------------------------------------------------------------------
+ */
+
+void nn_cpu_to_bf16(nn_backend *be, void *dst, const float *src, int64_t n)
+{
+    (void)be;
+    uint16_t *out = dst;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = cpu_to_bf16(src[i]);
+}
+
+void nn_cpu_to_f32(nn_backend *be, float *dst, const void *src, int64_t n)
+{
+    (void)be;
+    const uint16_t *in = src;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) dst[i] = cpu_from_bf16(in[i]);
+}

@@ -1,0 +1,95 @@
+/* nn/cpu/cpu_priv.h: what the files of the cpu back end share.
+ *
+ * Everything is computed in f32 (sums in double). Where a slot gets bf16, nn_cpu_in() and
+ * nn_cpu_out() give it f32 stand-ins, and nn_cpu_done() rounds the results back; for f32 they hand
+ * the pointers through.
+ */
+#ifndef NN_CPU_PRIV_H
+#define NN_CPU_PRIV_H
+
+#include "nn/backend.h"
+
+#define NN_CPU_TEMPS 32
+
+typedef struct cpu_temp {
+    void *data;
+    size_t bytes;
+} cpu_temp;
+
+typedef struct cpu_pending {
+    uint16_t *to;
+    const float *from;
+    int64_t rows, columns, stride;
+} cpu_pending;
+
+typedef struct cpu_backend {
+    nn_backend base;
+    int threads;
+    me_err err; /* sticky */
+    /* Scratch of one call, kept for the next so that a steady program allocates nothing. */
+    cpu_temp temps[NN_CPU_TEMPS];
+    int temps_used;
+    cpu_pending pending[NN_CPU_TEMPS];
+    int pending_used;
+} cpu_backend;
+
+static inline cpu_backend *nn_cpu(nn_backend *be)
+{
+    return (cpu_backend *)be;
+}
+
+/* Scratch until nn_cpu_done(); NULL and a sticky error when memory is out. */
+void *nn_cpu_scratch(cpu_backend *cpu, int64_t n, size_t size);
+/* f32 values of (rows, columns) with row stride *stride, which becomes that of the result. NULL
+ * stays. */
+const float *nn_cpu_in(cpu_backend *cpu, nn_dtype dtype, const void *p, int64_t rows,
+                       int64_t columns, int64_t *stride);
+/* Where to write; `keep`: what stands there is wanted too. */
+float *nn_cpu_out(cpu_backend *cpu, nn_dtype dtype, void *p, int64_t rows, int64_t columns,
+                  int64_t *stride, bool keep);
+/* The same for n values in a row. */
+const float *nn_cpu_in1(cpu_backend *cpu, nn_dtype dtype, const void *p, int64_t n);
+float *nn_cpu_out1(cpu_backend *cpu, nn_dtype dtype, void *p, int64_t n, bool keep);
+/* Ends a call: rounds results back, frees the scratch for the next. */
+void nn_cpu_done(cpu_backend *cpu);
+/* True when the call got all its scratch; else it must not touch anything and end. */
+static inline bool nn_cpu_ready(const cpu_backend *cpu)
+{
+    return cpu->err.code == ME_OK;
+}
+
+/* y = act(x) for n values; y may be x. */
+void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act);
+
+/* The slots, one file a family. */
+void nn_cpu_gemm(nn_backend *, const nn_gemm_args *);
+void nn_cpu_bias_grad(nn_backend *, const nn_columns_args *);
+void nn_cpu_layernorm_fwd(nn_backend *, const nn_layernorm_args *);
+void nn_cpu_layernorm_bwd(nn_backend *, const nn_layernorm_args *);
+void nn_cpu_attention_fwd(nn_backend *, const nn_attention_args *);
+void nn_cpu_attention_bwd(nn_backend *, const nn_attention_args *);
+void nn_cpu_rows_fwd(nn_backend *, const nn_rows_args *);
+void nn_cpu_rows_bwd(nn_backend *, const nn_rows_args *);
+void nn_cpu_gate_fwd(nn_backend *, const nn_segment_args *);
+void nn_cpu_gate_bwd(nn_backend *, const nn_segment_args *);
+void nn_cpu_pool_fwd(nn_backend *, const nn_segment_args *);
+void nn_cpu_pool_bwd(nn_backend *, const nn_segment_args *);
+void nn_cpu_columns(nn_backend *, const nn_columns_args *);
+void nn_cpu_axpby(nn_backend *, const nn_map_args *);
+void nn_cpu_act_fwd(nn_backend *, const nn_map_args *);
+void nn_cpu_act_bwd(nn_backend *, const nn_map_args *);
+void nn_cpu_dropout(nn_backend *, const nn_map_args *);
+void nn_cpu_reparam_fwd(nn_backend *, const nn_map_args *);
+void nn_cpu_reparam_bwd(nn_backend *, const nn_map_args *);
+void nn_cpu_to_bf16(nn_backend *, void *dst, const float *src, int64_t n);
+void nn_cpu_to_f32(nn_backend *, float *dst, const void *src, int64_t n);
+void nn_cpu_normalize_fwd(nn_backend *, const nn_normalize_args *);
+void nn_cpu_normalize_bwd(nn_backend *, const nn_normalize_args *);
+size_t nn_cpu_loss_scratch(nn_backend *, const nn_loss_args *);
+void nn_cpu_loss_fwd(nn_backend *, const nn_loss_args *);
+void nn_cpu_loss_bwd(nn_backend *, const nn_loss_args *);
+void nn_cpu_adamw(nn_backend *, const nn_adamw_args *);
+void nn_cpu_norm(nn_backend *, float *out, const float *x, int64_t n);
+void nn_cpu_clip_scale(nn_backend *, float *scale, const float *norm, float max_norm);
+
+#endif

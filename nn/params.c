@@ -1,0 +1,308 @@
+/* nn/params.c: the flat block of parameters, its table, and the optimiser's step over it. */
+#include "nn/params.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/nn_priv.h"
+
+#define GAP 64 /* floats: offsets are multiples, so that each tensor starts a cache line */
+
+void nn_params_init(nn_params *p)
+{
+    memset(p, 0, sizeof *p);
+}
+
+void nn_params_close(nn_params *p)
+{
+    void *blocks[] = {p->data, p->grad, p->moment1, p->moment2, p->ema, p->shadow, p->scalars};
+    for (size_t i = 0; p->be && i < sizeof blocks / sizeof blocks[0]; i++) {
+        if (blocks[i]) p->be->release(p->be, blocks[i]);
+    }
+    free(p->items);
+    me_arena_release(&p->arena);
+    nn_params_init(p);
+}
+
+/* ---- table -------------------------------------------------------------------------------------
+ */
+
+me_code nn_params_add(nn_params *p, const char *name, int ndim, const int64_t *shape, me_err *err)
+{
+    assert(!p->data && ndim >= 0 && ndim <= NN_MAX_DIMS);
+    if (nn_params_find(p, name))
+        return me_fail(err, ME_EBUG, "parameter '%s' is declared twice", name);
+    if (p->n == p->capacity) {
+        int64_t capacity = p->capacity ? p->capacity * 2 : 64;
+        nn_param *items = realloc(p->items, (size_t)capacity * sizeof *items);
+        if (!items) return me_fail_mem(err, "the table of parameters");
+        p->items = items;
+        p->capacity = capacity;
+    }
+    nn_param *item = &p->items[p->n];
+    memset(item, 0, sizeof *item);
+    item->name = me_arena_strdup(&p->arena, name);
+    item->ndim = ndim;
+    item->offset = p->size;
+    if (!item->name) return me_fail_mem(err, "the table of parameters");
+    size_t count = 1;
+    for (int i = 0; i < ndim; i++) {
+        item->shape[i] = shape[i];
+        if (shape[i] < 0 || !me_mul_size(count, (size_t)shape[i], &count) || count > INT64_MAX / 64)
+            return me_fail(err, ME_EDATA, "parameter '%s' has an impossible size", name);
+    }
+    p->size += ((int64_t)count + GAP - 1) / GAP * GAP;
+    p->n++;
+    return ME_OK;
+}
+
+nn_param *nn_params_find(nn_params *p, const char *name)
+{
+    for (int64_t i = 0; i < p->n; i++) {
+        if (!strcmp(p->items[i].name, name)) return &p->items[i];
+    }
+    return NULL;
+}
+
+/* A tensor over a block; a scalar parameter becomes one of one element. */
+static nn_tensor over(const nn_param *item, nn_dtype dtype, void *block)
+{
+    nn_tensor t = {.dtype = dtype, .ndim = item->ndim ? item->ndim : 1};
+    t.shape[0] = 1;
+    for (int i = 0; i < item->ndim; i++) t.shape[i] = item->shape[i];
+    t.data = (char *)block + (size_t)item->offset * nn_dtype_size(dtype);
+    return t;
+}
+
+static me_code block_new(nn_params *p, size_t each, void *out, me_err *err)
+{
+    void *block;
+    size_t bytes = (size_t)(p->size ? p->size : GAP) * each;
+    if (p->be->alloc(p->be, bytes, &block, err) != ME_OK) return err ? err->code : ME_EMEM;
+    p->be->zero(p->be, block, bytes);
+    memcpy(out, &block, sizeof block);
+    return ME_OK;
+}
+
+me_code nn_params_alloc(nn_params *p, nn_backend *be, me_err *err)
+{
+    assert(!p->data);
+    p->be = be;
+    if (block_new(p, sizeof(float), &p->data, err) != ME_OK) return ME_EMEM;
+    for (int64_t i = 0; i < p->n; i++) p->items[i].tensor = over(&p->items[i], NN_F32, p->data);
+    return ME_OK;
+}
+
+/* Gradients, seen from a parameter and from its shadow. */
+static void attach(nn_params *p)
+{
+    for (int64_t i = 0; i < p->n; i++) {
+        nn_param *item = &p->items[i];
+        if (p->shadow) item->bf16 = over(item, NN_BF16, p->shadow);
+        if (!p->grad) continue;
+        item->grad = over(item, NN_F32, p->grad);
+        item->tensor.grad = item->bf16.grad = &item->grad;
+        item->tensor.needs_grad = item->bf16.needs_grad = true;
+    }
+}
+
+me_code nn_params_train(nn_params *p, bool ema, me_err *err)
+{
+    assert(p->data && !p->grad);
+    if (block_new(p, sizeof(float), &p->grad, err) != ME_OK ||
+        block_new(p, sizeof(float), &p->moment1, err) != ME_OK ||
+        block_new(p, sizeof(float), &p->moment2, err) != ME_OK ||
+        (ema && block_new(p, sizeof(float), &p->ema, err) != ME_OK))
+        return ME_EMEM;
+    void *scalars;
+    if (p->be->alloc(p->be, 2 * sizeof(float), &scalars, err) != ME_OK) return ME_EMEM;
+    p->scalars = scalars;
+    if (ema) p->be->copy(p->be, p->ema, p->data, (size_t)p->size * sizeof(float));
+    attach(p);
+    return ME_OK;
+}
+
+me_code nn_params_shadow(nn_params *p, me_err *err)
+{
+    assert(p->data);
+    if (!p->shadow && block_new(p, sizeof(uint16_t), &p->shadow, err) != ME_OK) return ME_EMEM;
+    p->be->to_bf16(p->be, p->shadow, p->data, p->size);
+    attach(p);
+    return ME_OK;
+}
+
+void nn_params_zero_grad(nn_params *p)
+{
+    if (p->grad) p->be->zero(p->be, p->grad, (size_t)p->size * sizeof(float));
+}
+
+/* ---- for operations ----------------------------------------------------------------------------
+ */
+
+static nn_param *get(nn_ctx *ctx, nn_params *p, const char *name)
+{
+    if (nn_failed(ctx)) return NULL;
+    nn_param *item = nn_params_find(p, name);
+    if (!item) nn_op_fail(ctx, "model", "there is no parameter '%s'", name);
+    return item;
+}
+
+nn_tensor *nn_param_f32(nn_ctx *ctx, nn_params *p, const char *name)
+{
+    nn_param *item = get(ctx, p, name);
+    return item ? &item->tensor : nn_poison(ctx);
+}
+
+nn_tensor *nn_param_get(nn_ctx *ctx, nn_params *p, const char *name)
+{
+    nn_param *item = get(ctx, p, name);
+    if (!item) return nn_poison(ctx);
+    if (nn_activation_dtype(ctx) == NN_F32) return &item->tensor;
+    if (!p->shadow)
+        return nn_op_fail(ctx, "model", "'%s' has no bf16 copy (nn_params_shadow)", name);
+    return &item->bf16;
+}
+
+/* ---- values ------------------------------------------------------------------------------------
+ */
+
+static int64_t item_count(const nn_param *item)
+{
+    int64_t n = 1;
+    for (int i = 0; i < item->ndim; i++) n *= item->shape[i];
+    return n;
+}
+
+me_code nn_params_set(nn_params *p, const char *name, const float *host, int64_t count, me_err *err)
+{
+    nn_param *item = nn_params_find(p, name);
+    if (!item) return me_fail(err, ME_EBUG, "there is no parameter '%s'", name);
+    if (count != item_count(item)) {
+        return me_fail(err, ME_EDATA, "parameter '%s' has %lld elements, got %lld", name,
+                       (long long)item_count(item), (long long)count);
+    }
+    p->be->upload(p->be, item->tensor.data, host, (size_t)count * sizeof *host);
+    return ME_OK;
+}
+
+me_code nn_params_read(nn_params *p, const char *name, float *host, me_err *err)
+{
+    nn_param *item = nn_params_find(p, name);
+    if (!item) return me_fail(err, ME_EBUG, "there is no parameter '%s'", name);
+    p->be->download(p->be, host, item->tensor.data, (size_t)item_count(item) * sizeof *host);
+    return p->be->status(p->be, err);
+}
+
+/* ---- from a state dictionary -------------------------------------------------------------------
+ */
+
+static bool same_shape(const nn_param *item, const me_array *a)
+{
+    if (item->ndim != a->ndim) return false;
+    for (int i = 0; i < a->ndim; i++) {
+        if (item->shape[i] != a->shape[i]) return false;
+    }
+    return true;
+}
+
+static me_code load_one(nn_params *p, nn_param *item, const me_value *state, const char *prefix,
+                        me_err *err)
+{
+    me_arena_mark mark = me_arena_get_mark(&p->arena);
+    const char *key = me_arena_printf(&p->arena, "%s%s", prefix ? prefix : "", item->name);
+    float *host = me_arena_alloc(&p->arena, (size_t)item_count(item), sizeof *host);
+    const me_value *v = key ? me_dict_get(state, key) : NULL;
+    char found[96];
+    me_code code = ME_OK;
+    if (!key || !host) {
+        code = me_fail_mem(err, "loading parameters");
+    } else if (!v) {
+        code = me_fail(err, ME_EDATA, "there is no parameter '%s'", key);
+    } else if (v->kind != ME_ARRAY) {
+        code = me_fail(err, ME_EDATA, "'%s' is a %s, not an array", key, me_kind_name(v->kind));
+    } else if (!same_shape(item, &v->as.array)) {
+        nn_tensor want = over(item, NN_F32, NULL);
+        code = me_fail(err, ME_EDATA, "'%s': expected %s, found %s", key, nn_shape(&want).s,
+                       me_array_describe(&v->as.array, found, sizeof found));
+    } else {
+        code = me_array_read_f32(&v->as.array, host, err);
+        if (code == ME_OK) code = nn_params_set(p, item->name, host, item_count(item), err);
+    }
+    me_arena_rewind(&p->arena, mark);
+    return code;
+}
+
+/* The first key under the prefix that is no parameter of ours. */
+static me_code refuse_rest(nn_params *p, const me_value *state, const char *prefix, me_err *err)
+{
+    size_t skip = prefix ? strlen(prefix) : 0;
+    for (size_t i = 0; i < state->as.dict.length; i++) {
+        const me_value *key = state->as.dict.keys[i];
+        if (key->kind != ME_STRING || (skip && strncmp(key->as.string.data, prefix, skip)))
+            continue;
+        if (!nn_params_find(p, key->as.string.data + skip))
+            return me_fail(err, ME_EDATA, "'%s' is no parameter of this model",
+                           key->as.string.data);
+    }
+    return ME_OK;
+}
+
+me_code nn_params_load(nn_params *p, const me_value *state, const char *prefix, bool strict,
+                       me_err *err)
+{
+    assert(p->data);
+    if (!state || state->kind != ME_DICT)
+        return me_fail(err, ME_EDATA, "expected a dictionary of parameters");
+    for (int64_t i = 0; i < p->n; i++) {
+        me_code code = load_one(p, &p->items[i], state, prefix, err);
+        if (code != ME_OK) return code;
+    }
+    if (strict) {
+        me_code code = refuse_rest(p, state, prefix, err);
+        if (code != ME_OK) return code;
+    }
+    return p->shadow ? nn_params_shadow(p, err) : ME_OK;
+}
+
+/* ---- AdamW -------------------------------------------------------------------------------------
+ */
+
+nn_adamw_options nn_adamw_defaults(void)
+{
+    return (nn_adamw_options){
+        .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 1e-2f};
+}
+
+me_code nn_adamw_step(nn_ctx *ctx, nn_params *p, const nn_adamw_options *o, float *grad_norm,
+                      me_err *err)
+{
+    assert(p->grad);
+    if (nn_failed(ctx)) return nn_status(ctx, err);
+    nn_backend *be = p->be;
+    float *norm = p->scalars, *scale = p->scalars + 1;
+    bool clip = o->max_grad_norm > 0;
+    if (clip || grad_norm) be->norm(be, norm, p->grad, p->size);
+    if (clip) be->clip_scale(be, scale, norm, o->max_grad_norm);
+    p->step++;
+    be->adamw(be, &(nn_adamw_args){.n = p->size,
+                                   .param = p->data,
+                                   .m = p->moment1,
+                                   .v = p->moment2,
+                                   .grad = p->grad,
+                                   .lr = o->lr,
+                                   .beta1 = o->beta1,
+                                   .beta2 = o->beta2,
+                                   .eps = o->eps,
+                                   .weight_decay = o->weight_decay,
+                                   .bias1 = 1 - pow(o->beta1, (double)p->step),
+                                   .bias2 = 1 - pow(o->beta2, (double)p->step),
+                                   .grad_scale = clip ? scale : NULL,
+                                   .bf16_shadow = p->shadow,
+                                   .ema = o->ema_decay > 0 ? p->ema : NULL,
+                                   .ema_decay = o->ema_decay,
+                                   .state = ctx->state});
+    if (!grad_norm) return ME_OK;
+    be->download(be, grad_norm, norm, sizeof *norm);
+    return be->status(be, err);
+}
