@@ -1,0 +1,49 @@
+/* reports/page.h: what every written report shows, gathered once from a result document: tables of
+ * rows, and the notes below them. Writers only lay it out. */
+#ifndef REPORTS_PAGE_H
+#define REPORTS_PAGE_H
+
+#include "reports/report.h"
+
+#define REPORT_COLUMNS 7
+extern const char *const report_labels[REPORT_COLUMNS];   /* "R@1" … "AvgR" */
+extern const bool report_lower_is_better[REPORT_COLUMNS]; /* MedR, AvgR */
+
+typedef enum { REPORT_SUBMISSION, REPORT_BASELINE, REPORT_CHANCE, REPORT_PUBLISHED } report_kind;
+
+typedef struct report_row {
+    report_kind kind;
+    const char *name;
+    int64_t n;
+    const char *protocol, *subset;
+    double value[REPORT_COLUMNS];                  /* NAN: not known */
+    double lo[REPORT_COLUMNS], hi[REPORT_COLUMNS]; /* NAN: no interval */
+} report_row;
+
+typedef struct report_table_data {
+    const char *title;     /* "Generated to target, batches of 32" */
+    const char *caption;   /* what was searched where, how many were used and dropped */
+    const char *protocol;  /* "batch32" */
+    const char *direction; /* "generated_to_target" */
+    const char *reason;    /* why there are no rows, or NULL */
+    int rows;
+    report_row *row;
+} report_table_data;
+
+typedef struct report_page {
+    const char *name; /* of the submission */
+    int tables;
+    report_table_data table[4];
+    int notes, notes_capacity;
+    const char **note;
+    bool intervals; /* some row has one */
+} report_page;
+
+me_code report_page_make(report_page *out, me_arena *arena, const me_value *result,
+                         const report_options *options, me_err *err);
+
+const char *report_kind_name(report_kind kind);
+/* "62.90", or "-" where it is not known; returns buf. */
+char *report_number(char *buf, size_t size, double x);
+
+#endif
