@@ -1,0 +1,273 @@
+/* models/tmr_net.c: TMR's network and loss (tmr_model.h; spec tmr-train). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/tmr_model.h"
+
+#define TOKENS 2 /* mu and logvar, before a sequence's rows */
+
+/* ---- parameters
+ * --------------------------------------------------------------------------------------- */
+
+static me_code declare_input(nn_params *p, const char *tokens, const char *weight, const char *bias,
+                             int64_t width, int64_t columns, me_err *err)
+{
+    me_code code = nn_params_add(p, tokens, 2, (int64_t[]){TOKENS, width}, err);
+    if (code == ME_OK) code = nn_params_add(p, weight, 2, (int64_t[]){width, columns}, err);
+    if (code == ME_OK) code = nn_params_add(p, bias, 1, &width, err);
+    return code;
+}
+
+me_code model_tmr_net_declare(model_tmr_net *net, nn_params *params, int64_t features,
+                              int64_t text_width, const model_tmr_options *o, me_err *err)
+{
+    if (o->width % o->heads || o->width / o->heads > 128)
+        return me_fail(err, ME_EUSAGE,
+                       "width %lld: expected a multiple of %lld heads, at most 128 columns each",
+                       (long long)o->width, (long long)o->heads);
+    model_stack s = {.params = params,
+                     .width = o->width,
+                     .ff = o->ff,
+                     .heads = (int)o->heads,
+                     .layers = (int)o->layers,
+                     .dropout = (float)o->dropout,
+                     .act = NN_ACT_GELU_ERF};
+    *net = (model_tmr_net){.params = params,
+                           .features = features,
+                           .text_width = text_width,
+                           .motion = s,
+                           .text = s,
+                           .decoder = s};
+    net->motion.prefix = "motion_encoder.seqTransEncoder.";
+    net->text.prefix = "text_encoder.seqTransEncoder.";
+    net->decoder.prefix = "motion_decoder.seqTransDecoder.";
+    me_code code =
+        declare_input(params, "motion_encoder.tokens", "motion_encoder.projection.weight",
+                      "motion_encoder.projection.bias", o->width, features, err);
+    if (code == ME_OK) code = model_encoder_declare(&net->motion, err);
+    if (code == ME_OK)
+        code = declare_input(params, "text_encoder.tokens", "text_encoder.projection.weight",
+                             "text_encoder.projection.bias", o->width, text_width, err);
+    if (code == ME_OK) code = model_encoder_declare(&net->text, err);
+    if (code == ME_OK) code = model_decoder_declare(&net->decoder, err);
+    if (code == ME_OK)
+        code = nn_params_add(params, "motion_decoder.final_layer.weight", 2,
+                             (int64_t[]){features, o->width}, err);
+    if (code == ME_OK)
+        code = nn_params_add(params, "motion_decoder.final_layer.bias", 1, &features, err);
+    return code;
+}
+
+me_code model_tmr_net_initialize(const model_tmr_net *net, uint64_t seed, me_err *err)
+{
+    double width = (double)net->motion.width;
+    const struct {
+        const char *name;
+        model_init how;
+        double scale;
+    } single[] = {
+        {"motion_encoder.tokens", MODEL_INIT_NORMAL, 1},
+        {"motion_encoder.projection.weight", MODEL_INIT_LINEAR, 0},
+        {"motion_encoder.projection.bias", MODEL_INIT_LINEAR, (double)net->features},
+        {"text_encoder.tokens", MODEL_INIT_NORMAL, 1},
+        {"text_encoder.projection.weight", MODEL_INIT_LINEAR, 0},
+        {"text_encoder.projection.bias", MODEL_INIT_LINEAR, (double)net->text_width},
+        {"motion_decoder.final_layer.weight", MODEL_INIT_LINEAR, 0},
+        {"motion_decoder.final_layer.bias", MODEL_INIT_LINEAR, width},
+    };
+    me_code code = ME_OK;
+    for (size_t i = 0; i < sizeof single / sizeof *single && code == ME_OK; i++)
+        code = model_initialize(net->params, single[i].name, single[i].how, single[i].scale, seed,
+                                NULL, err);
+    if (code == ME_OK) code = model_encoder_initialize(&net->motion, seed, err);
+    if (code == ME_OK) code = model_encoder_initialize(&net->text, seed, err);
+    if (code == ME_OK) code = model_decoder_initialize(&net->decoder, seed, err);
+    return code;
+}
+
+/* ---- encoders
+ * ------------------------------------------------------------------------------------------ */
+
+/* Where the rows of a batch with its two tokens come from. */
+typedef struct layout {
+    nn_packing *all, *pair; /* L + 2 rows a sequence; the two token rows of each */
+    nn_index *source;       /* into [tokens ; rows] */
+    nn_index *position, *token_rows;
+} layout;
+
+static bool make_layout(layout *out, nn_ctx *ctx, const int32_t *lengths, int64_t n, int64_t rows,
+                        int64_t positions)
+{
+    int64_t all = rows + TOKENS * n;
+    int32_t *host = malloc((size_t)(2 * all + (2 + TOKENS) * n) * sizeof *host);
+    if (!host) {
+        me_fail_mem(&ctx->err, "a batch's layout");
+        return false;
+    }
+    int32_t *source = host, *position = source + all, *length = position + all, *two = length + n,
+            *tokens = two + n;
+    int32_t row = 0, from = TOKENS;
+    for (int64_t i = 0; i < n; i++) {
+        length[i] = lengths[i] + TOKENS;
+        two[i] = TOKENS;
+        for (int32_t t = 0; t < length[i]; t++, row++) {
+            if (t < TOKENS) tokens[TOKENS * i + t] = row;
+            source[row] = t < TOKENS ? t : from++;
+            position[row] = t;
+        }
+    }
+    out->all = nn_packing_new(ctx, length, n);
+    out->pair = nn_packing_new(ctx, two, n);
+    out->source = nn_index_new(ctx, source, all, rows + TOKENS);
+    out->position = nn_index_new(ctx, position, all, positions);
+    out->token_rows = nn_index_new(ctx, tokens, TOKENS * n, all);
+    free(host);
+    return ctx->err.code == ME_OK;
+}
+
+/* The two token rows of every sequence after the last layer: (2n, width), mu and logvar
+ * alternating. */
+static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stack *s,
+                         nn_tensor *rows, const int32_t *lengths, int64_t n, nn_tensor *positions)
+{
+    bool text = s == &net->text;
+    layout at;
+    if (!make_layout(&at, ctx, lengths, n, rows->shape[0], positions->shape[0]))
+        return nn_new2(ctx, nn_activation_dtype(ctx), TOKENS * n, s->width);
+    nn_dtype dtype = nn_activation_dtype(ctx);
+    if (rows->dtype != dtype) rows = nn_cast(ctx, rows, dtype);
+    nn_tensor *x = nn_linear(
+        ctx, rows,
+        nn_param_get(ctx, net->params,
+                     text ? "text_encoder.projection.weight" : "motion_encoder.projection.weight"),
+        nn_param_get(ctx, net->params,
+                     text ? "text_encoder.projection.bias" : "motion_encoder.projection.bias"),
+        NN_ACT_NONE);
+    nn_tensor *stack[] = {
+        nn_param_get(ctx, net->params, text ? "text_encoder.tokens" : "motion_encoder.tokens"), x};
+    x = nn_gather(ctx, nn_concat_rows(ctx, stack, 2), at.source);
+    x = nn_add_rows(ctx, x, positions, at.position);
+    if (s->dropout > 0) x = nn_dropout(ctx, x, s->dropout);
+    return model_encoder_forward_rows(ctx, s, x, at.all, at.token_rows, at.pair);
+}
+
+/* Every second row from `first`: mu (0) or logvar (1), as f32. */
+static nn_tensor *every_second(nn_ctx *ctx, nn_tensor *pairs, int first)
+{
+    int64_t n = pairs->shape[0] / TOKENS;
+    int32_t *host = malloc((size_t)(n + 1) * sizeof *host);
+    if (!host) {
+        me_fail_mem(&ctx->err, "a batch's tokens");
+        return pairs;
+    }
+    for (int64_t i = 0; i < n; i++) host[i] = (int32_t)(TOKENS * i + first);
+    nn_tensor *y = nn_gather(ctx, pairs, nn_index_new(ctx, host, n, TOKENS * n));
+    free(host);
+    return y->dtype == NN_F32 ? y : nn_cast(ctx, y, NN_F32);
+}
+
+nn_tensor *model_tmr_embed(nn_ctx *ctx, const model_tmr_net *net, bool text, nn_tensor *rows,
+                           const int32_t *lengths, int64_t n, nn_tensor *positions)
+{
+    const model_stack *s = text ? &net->text : &net->motion;
+    return every_second(ctx, encode(ctx, net, s, rows, lengths, n, positions), 0);
+}
+
+/* ---- decoder
+ * ------------------------------------------------------------------------------------------- */
+
+/* Decodes both latents at once: 2n sequences, those of `z` one after the other, the motion lengths
+ * twice. */
+static nn_tensor *decode(nn_ctx *ctx, const model_tmr_net *net, nn_tensor *z,
+                         const int32_t *lengths, int64_t n, int64_t frames, nn_tensor *positions)
+{
+    nn_dtype dtype = nn_activation_dtype(ctx);
+    int32_t *host = malloc((size_t)(4 * frames + 2 * n + 1) * sizeof *host);
+    if (!host) {
+        me_fail_mem(&ctx->err, "a batch's layout");
+        return z;
+    }
+    int32_t *position = host, *segment = host + 2 * frames, *length = segment + 2 * frames;
+    int64_t row = 0;
+    for (int64_t i = 0; i < 2 * n; i++) {
+        length[i] = lengths[i % n];
+        for (int32_t t = 0; t < length[i]; t++, row++) {
+            position[row] = t;
+            segment[row] = (int32_t)i;
+        }
+    }
+    nn_packing *seq = nn_packing_new(ctx, length, 2 * n);
+    nn_index *at = nn_index_new(ctx, position, 2 * frames, positions->shape[0]);
+    nn_index *of = nn_index_new(ctx, segment, 2 * frames, 2 * n);
+    free(host);
+    if (z->dtype != dtype) z = nn_cast(ctx, z, dtype);
+    nn_tensor *x =
+        nn_gather(ctx, positions, at); /* the queries are zeros, so only positions remain */
+    if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
+    if (net->decoder.dropout > 0) x = nn_dropout(ctx, x, net->decoder.dropout);
+    x = model_decoder_forward(ctx, &net->decoder, x, seq, z, of);
+    return nn_linear(ctx, x, nn_param_get(ctx, net->params, "motion_decoder.final_layer.weight"),
+                     nn_param_get(ctx, net->params, "motion_decoder.final_layer.bias"),
+                     NN_ACT_NONE);
+}
+
+/* ---- loss
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The target of both decodings: the batch's rows twice. */
+static nn_tensor *twice(nn_ctx *ctx, nn_tensor *rows)
+{
+    nn_tensor *parts[] = {rows, rows};
+    return nn_concat_rows(ctx, parts, 2);
+}
+
+static nn_tensor *contrastive(nn_ctx *ctx, nn_tensor *text, nn_tensor *motion,
+                              const nn_tensor *hidden, double temperature)
+{
+    nn_tensor *a = nn_normalize_rows(ctx, text, 1e-12F),
+              *b = nn_normalize_rows(ctx, motion, 1e-12F);
+    nn_tensor *scores = nn_linear(ctx, a, b, NULL, NN_ACT_NONE);
+    return nn_info_nce(ctx, nn_add(ctx, scores, scores, (float)(1 / temperature), 0), hidden);
+}
+
+nn_tensor *model_tmr_loss(nn_ctx *ctx, const model_tmr_net *net, const model_tmr_batch *b,
+                          const model_tmr_options *o, nn_tensor *positions, model_terms *terms,
+                          nn_tensor *latents[2])
+{
+    int64_t frames = b->motion->shape[0], longest = b->longest;
+    for (int64_t i = 0; i < b->n && !b->longest; i++)
+        if (b->motion_lengths[i] > longest) longest = b->motion_lengths[i];
+
+    nn_tensor *motion =
+        encode(ctx, net, &net->motion, b->motion, b->motion_lengths, b->n, positions);
+    nn_tensor *text = encode(ctx, net, &net->text, b->text, b->text_lengths, b->n, positions);
+    nn_tensor *mu_m = every_second(ctx, motion, 0), *lv_m = every_second(ctx, motion, 1);
+    nn_tensor *mu_t = every_second(ctx, text, 0), *lv_t = every_second(ctx, text, 1);
+    nn_tensor *z[] = {nn_reparameterize(ctx, mu_t, lv_t, b->noise_text),
+                      nn_reparameterize(ctx, mu_m, lv_m, b->noise_motion)};
+    nn_tensor *decoded =
+        decode(ctx, net, nn_concat_rows(ctx, z, 2), b->motion_lengths, b->n, frames, positions);
+    nn_tensor *target = twice(ctx, b->motion);
+    if (target->dtype != decoded->dtype) target = nn_cast(ctx, target, decoded->dtype);
+
+    /* The reference averages over the padded rectangle, whose padding is zero on both sides. */
+    nn_tensor *recons =
+        nn_smooth_l1(ctx, decoded, target, NULL, (double)(b->n * longest * net->features));
+    nn_tensor *kls[] = {nn_kl(ctx, mu_t, lv_t, mu_m, lv_m), nn_kl(ctx, mu_m, lv_m, mu_t, lv_t),
+                        nn_kl(ctx, mu_m, lv_m, NULL, NULL), nn_kl(ctx, mu_t, lv_t, NULL, NULL)};
+    nn_tensor *kl = nn_weighted_sum(ctx, kls, (float[]){1, 1, 1, 1}, 4);
+    nn_tensor *latent = nn_smooth_l1(ctx, z[0], z[1], NULL, (double)(b->n * net->motion.width));
+    nn_tensor *nce = contrastive(ctx, z[0], z[1], b->hidden, o->temperature);
+    if (latents) memcpy(latents, z, sizeof z);
+
+    nn_tensor *all[] = {recons, kl, latent, nce};
+    static const char *const names[] = {"recons", "kl", "latent", "contrastive"};
+    terms->n = 4;
+    for (int i = 0; i < 4; i++) {
+        terms->name[i] = names[i];
+        terms->value[i] = all[i];
+    }
+    float weights[] = {(float)o->w_recons, (float)o->w_kl, (float)o->w_latent,
+                       (float)o->w_contrastive};
+    return nn_weighted_sum(ctx, all, weights, 4);
+}
