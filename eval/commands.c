@@ -1,0 +1,60 @@
+/* eval/commands.c: the table of commands and their help. */
+#include "eval/commands.h"
+
+#include <string.h>
+
+#include "core/version.h"
+
+const eval_command *const eval_commands[] = {
+#define X(id) &eval_command_##id,
+    COMMAND_LIST(X)
+#undef X
+        NULL};
+
+enum {
+#define X(id) COMMAND_##id,
+    COMMAND_LIST(X)
+#undef X
+        COMMAND_COUNT
+};
+
+const eval_command *eval_command_find(const char *name)
+{
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (!strcmp(eval_commands[i]->name, name)) return eval_commands[i];
+    return NULL;
+}
+
+me_code eval_command_unknown(const char *name, me_err *err)
+{
+    const char *names[COMMAND_COUNT];
+    for (int i = 0; i < COMMAND_COUNT; i++) names[i] = eval_commands[i]->name;
+    const char *near = me_nearest(name, names, COMMAND_COUNT);
+    return me_fail(err, ME_EUSAGE,
+                   near ? "no command '%s' (did you mean '%s'?)" : "no command '%s'", name, near);
+}
+
+void eval_print_overview(me_writer *out)
+{
+    me_writer_printf(out,
+                     "mebench %s: measures text-driven human motion editing\n\n"
+                     "usage: mebench COMMAND [options] [FILE...]\n\ncommands:\n",
+                     me_version());
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        me_writer_printf(out, "  %-10s %s\n", eval_commands[i]->name, eval_commands[i]->summary);
+    me_writer_printf(
+        out,
+        "\n`mebench help COMMAND` or `mebench COMMAND --help` says more.\n"
+        "Results go to stdout; progress, notes and warnings to stderr.\n"
+        "Exit status: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 device or memory, 5 bug.\n");
+}
+
+me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, me_err *err)
+{
+    me_writer_printf(out, "usage: mebench %s\n\n%s\n", command->usage, command->doc);
+    if (!command->options) return ME_OK;
+    char *options = me_opt_help(command->options, arena);
+    if (!options) return me_fail_mem(err, "help");
+    me_writer_printf(out, "\noptions:\n%s", options);
+    return ME_OK;
+}

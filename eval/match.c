@@ -1,0 +1,151 @@
+/* eval/match.c: see match.h. */
+#include "eval/match.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const split_names[] = {"train", "val", "test", "all"};
+
+static bool in_split(const motion_pair *p, const char *split)
+{
+    if (!strcmp(split, "all")) return true;
+    return (p->split == MOTION_TRAIN && !strcmp(split, "train")) ||
+           (p->split == MOTION_VAL && !strcmp(split, "val")) ||
+           (p->split == MOTION_TEST && !strcmp(split, "test"));
+}
+
+static me_code choose_split(eval_match *out, const motion_dataset *d, const char *split,
+                            me_err *err)
+{
+    out->split_known = d->has_split;
+    out->split = split ? split : d->has_split ? "test" : "all";
+    bool known = false;
+    for (size_t i = 0; i < sizeof split_names / sizeof *split_names; i++)
+        known |= !strcmp(out->split, split_names[i]);
+    if (!known)
+        return me_fail(err, ME_EUSAGE, "no split '%s' (train, val, test or all)", out->split);
+    if (split && strcmp(split, "all") && !d->has_split)
+        return me_fail(
+            err, ME_EDATA,
+            "--split %s: the dataset has no splits.json beside it (give one with --splits)", split);
+    return ME_OK;
+}
+
+me_code eval_select(eval_match *out, me_arena *arena, const motion_dataset *d, const char *split,
+                    const char *subset, me_err *err)
+{
+    *out = (eval_match){0};
+    me_code code = choose_split(out, d, split, err);
+    if (code) return code;
+    int64_t *of_split = ME_NEW_ARRAY(arena, d->n, int64_t);
+    const char **keys = ME_NEW_ARRAY(arena, d->n, const char *);
+    out->pair = ME_NEW_ARRAY(arena, d->n, int64_t);
+    out->keys = ME_NEW_ARRAY(arena, d->n, const char *);
+    if (!of_split || !keys || !out->pair || !out->keys) return me_fail_mem(err, "the selection");
+    for (int64_t i = 0; i < d->n; i++) {
+        if (!in_split(&d->pairs[i], out->split)) continue;
+        of_split[out->split_n] = i;
+        keys[out->split_n++] = d->pairs[i].key;
+    }
+    if (!out->split_n)
+        return me_fail(err, ME_EDATA, "the dataset's %lld pairs hold none of the split '%s'",
+                       (long long)d->n, out->split);
+    code =
+        metric_subset_make(&out->subset, arena, subset ? subset : "all", keys, out->split_n, err);
+    if (code) return code;
+    out->n = out->subset.n;
+    for (int64_t i = 0; i < out->n; i++) {
+        out->pair[i] = of_split[out->subset.index[i]];
+        out->keys[i] = d->pairs[out->pair[i]].key;
+    }
+    return ME_OK;
+}
+
+static bool all_digits(const char *s)
+{
+    return *s && strspn(s, "0123456789") == strlen(s);
+}
+
+/* Why nothing matches: the commonest cause is a number written without its zeros. */
+static me_code nothing_matches(const eval_match *m, const motion_set *set, me_err *err)
+{
+    const char *sample = set->samples[0].key, *key = m->keys[0];
+    for (int64_t i = 0; i < set->n; i++) {
+        char padded[32];
+        if (!all_digits(set->samples[i].key) || strlen(set->samples[i].key) >= 6) continue;
+        snprintf(padded, sizeof padded, "%06ld", strtol(set->samples[i].key, NULL, 10));
+        for (int64_t j = 0; j < m->n; j++)
+            if (!strcmp(padded, m->keys[j]))
+                return me_fail(err, ME_EDATA,
+                               "none of the %lld samples belongs to a key of the dataset: ids look "
+                               "un-padded (%s.npy where %s.npy is wanted)",
+                               (long long)set->n, set->samples[i].key, padded);
+    }
+    return me_fail(
+        err, ME_EDATA,
+        "none of the %lld samples belongs to one of the %lld keys (a sample is called '%s', "
+        "a key '%s')",
+        (long long)set->n, (long long)m->n, sample, key);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool among(const char **sorted, int64_t n, const char *key)
+{
+    return bsearch(&key, sorted, (size_t)n, sizeof *sorted, by_text) != NULL;
+}
+
+/* Samples outside the split are extra; those outside the subset alone were left out on purpose. */
+static me_code list_extra(eval_match *m, me_arena *arena, const motion_dataset *d,
+                          const motion_set *set, me_err *err)
+{
+    const char **split = ME_NEW_ARRAY(arena, d->n, const char *);
+    const char **chosen = ME_NEW_ARRAY(arena, m->n, const char *);
+    m->extra = ME_NEW_ARRAY(arena, set->n, const char *);
+    if (!split || !chosen || !m->extra) return me_fail_mem(err, "the selection");
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->n; i++)
+        if (in_split(&d->pairs[i], m->split)) split[n++] = d->pairs[i].key;
+    memcpy(chosen, m->keys, (size_t)m->n * sizeof *chosen);
+    qsort(split, (size_t)n, sizeof *split, by_text);
+    qsort(chosen, (size_t)m->n, sizeof *chosen, by_text);
+    for (int64_t i = 0; i < set->n; i++) {
+        const char *key = set->samples[i].key;
+        if (!among(split, n, key))
+            m->extra[m->extra_n++] = key;
+        else
+            m->outside_subset += !among(chosen, m->n, key);
+    }
+    return ME_OK;
+}
+
+me_code eval_match_samples(eval_match *m, me_arena *arena, const motion_dataset *d,
+                           const motion_set *set, me_err *err)
+{
+    if (!set->n) return me_fail(err, ME_EDATA, "no samples there (KEY.npy files are expected)");
+    m->generated = set->n;
+    me_code code = list_extra(m, arena, d, set, err);
+    motion_clip *clips = ME_NEW_ARRAY(arena, m->n, motion_clip);
+    m->missing = ME_NEW_ARRAY(arena, m->n, const char *);
+    if (code) return code;
+    if (!clips || !m->missing) return me_fail_mem(err, "the selection");
+    int64_t n = 0;
+    for (int64_t i = 0; i < m->n; i++) {
+        const motion_sample *s = motion_set_find(set, m->keys[i]);
+        if (!s) {
+            m->missing[m->missing_n++] = m->keys[i];
+            continue;
+        }
+        clips[n] = s->clip;
+        m->pair[n] = m->pair[i];
+        m->keys[n++] = m->keys[i];
+    }
+    if (!n) return nothing_matches(m, set, err);
+    m->n = n;
+    m->clip = clips;
+    return ME_OK;
+}

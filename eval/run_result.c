@@ -1,0 +1,194 @@
+/* eval/run_result.c: the result document of a run (metrics/result.h has its schema). It holds
+ * nothing that depends on the clock, the number of threads or the place of a file, so equal runs
+ * give equal bytes. */
+#include <string.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/version.h"
+#include "eval/run_priv.h"
+#include "metrics/result.h"
+
+static me_code put_number(me_value *to, me_arena *a, const char *key, double x, me_err *err)
+{
+    return me_dict_put(a, to, key, me_value_float(a, x), err);
+}
+
+static me_code put_int(me_value *to, me_arena *a, const char *key, int64_t x, me_err *err)
+{
+    return me_dict_put(a, to, key, me_value_int(a, x), err);
+}
+
+static me_code put_text(me_value *to, me_arena *a, const char *key, const char *text, me_err *err)
+{
+    return me_dict_put(a, to, key, me_value_string(a, text), err);
+}
+
+/* Last part of a path, without slashes at its end. */
+static const char *base_name(me_arena *a, const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return me_path_base(me_arena_strndup(a, path, n));
+}
+
+static me_code put_samples(eval_state *s, me_value *doc, me_arena *a, me_err *err)
+{
+    const eval_match *m = &s->run->match;
+    const metric_samples samples = {.dataset = s->run->dataset.n,
+                                    .generated = m->generated,
+                                    .evaluated = m->n,
+                                    .missing = m->missing,
+                                    .missing_n = m->missing_n,
+                                    .extra = m->extra,
+                                    .extra_n = m->extra_n};
+    me_code code = metric_result_samples(doc, a, &samples, err);
+    me_value *to = metric_result_section(a, doc, "samples");
+    if (!code) code = put_int(to, a, "split_keys", m->split_n, err);
+    if (!code) code = put_int(to, a, "subset_keys", m->subset.n, err);
+    if (!code) code = put_int(to, a, "outside_subset", m->outside_subset, err);
+    if (!code) code = put_int(to, a, "ignored_files", s->facts.ignored_n, err);
+    if (!code) code = put_int(to, a, "distinct_motions", s->run->report.distinct, err);
+    return code;
+}
+
+static me_code put_motions(eval_state *s, me_value *doc, me_arena *a, me_err *err)
+{
+    const eval_facts *f = &s->facts;
+    me_value *to = metric_result_section(a, doc, "motions");
+    if (!to) return me_fail_mem(err, "the result");
+    me_code code = put_int(to, a, "longer_than_target", f->cut, err);
+    if (!code) code = put_int(to, a, "shorter_than_target", f->shorter, err);
+    if (!code) code = put_int(to, a, "of_one_frame", f->one_frame, err);
+    if (!code) code = put_number(to, a, "heading_source", f->heading_source, err);
+    if (!code) code = put_number(to, a, "heading_target", f->heading_target, err);
+    if (!code) code = put_number(to, a, "heading_generated", f->heading_generated, err);
+    if (!code) code = put_number(to, a, "orthonormal_deviation", f->deviation, err);
+    return code;
+}
+
+static me_code put_differ(me_value *to, me_arena *a, const char *key, const int64_t differ[2],
+                          me_err *err)
+{
+    if (differ[0] < 0) return ME_OK;
+    me_value *v = me_value_new(a, ME_DICT);
+    if (!v) return me_fail_mem(err, "the result");
+    me_code code = put_int(v, a, "generated_to_target", differ[0], err);
+    if (!code) code = put_int(v, a, "generated_to_source", differ[1], err);
+    return code ? code : me_dict_put(a, to, key, v, err);
+}
+
+static me_code put_gelu(eval_state *s, me_value *doc, me_arena *a, me_err *err)
+{
+    if (!s->other) return ME_OK;
+    const eval_gelu_difference *g = &s->run->gelu;
+    const char *other = s->options->gelu == TMR_GELU_ERF ? "tanh" : "erf";
+    me_value *to = metric_result_section(a, doc, "gelu");
+    if (!to) return me_fail_mem(err, "the result");
+    me_value *ranks = me_value_new(a, ME_DICT);
+    me_code code = put_text(to, a, "compared_with", other, err);
+    if (!code) code = me_dict_put(a, to, "ranks_that_differ", ranks, err);
+    if (!code) code = put_differ(ranks, a, "full", g->full, err);
+    if (!code) code = put_differ(ranks, a, "batch32", g->batch32, err);
+    if (!code) code = put_number(to, a, "largest_similarity_difference", g->similarity, err);
+    for (int d = 0; d < 2 && !code; d++) {
+        const char *what = d ? "source" : "target";
+        if (g->full[d] >= 0)
+            me_info(s->log, "GELU %s: %lld of %lld ranks to %s differ (full)", other,
+                    (long long)g->full[d], (long long)s->run->match.n, what);
+        if (g->batch32[d] >= 0)
+            me_info(s->log, "GELU %s: %lld of %lld ranks to %s differ (batch32)", other,
+                    (long long)g->batch32[d],
+                    (long long)(s->run->match.n - s->run->evaluation.batches.dropped), what);
+    }
+    return code;
+}
+
+/* Over keys and poses of what was scored: equal for a folder, its zip and an npz. */
+static void hash_generated(char out[65], const eval_match *m)
+{
+    me_sha256 all;
+    me_sha256_init(&all);
+    for (int64_t i = 0; i < m->n; i++) {
+        me_sha256_add(&all, m->keys[i], strlen(m->keys[i]) + 1);
+        me_sha256_add(&all, m->clip[i].pose,
+                      (size_t)(m->clip[i].frames * MOTION_POSE) * sizeof *m->clip[i].pose);
+    }
+    me_sha256_hex(&all, out);
+}
+
+static const char *precision_name(nn_precision p)
+{
+    return p == NN_TF32 ? "tf32" : p == NN_BF16_MIXED ? "bf16" : "fp32";
+}
+
+static me_code put_provenance(eval_state *s, me_value *doc, me_arena *a, me_err *err)
+{
+    const eval_run *r = s->run;
+    const eval_options *o = s->options;
+    char keys_sha256[65], generated_sha256[65];
+    metric_keys_sha256(keys_sha256, r->match.keys, r->match.n);
+    hash_generated(generated_sha256, &r->match);
+    const char *texts[][2] = {
+        {"mebench", me_version()},
+        {"git", me_git()},
+        {"compiler", __VERSION__},
+        {"dataset", base_name(a, o->dataset)},
+        {"dataset_sha256", r->dataset.sha256},
+        {"dataset_format", r->dataset.format},
+        {"generated", base_name(a, o->generated)},
+        {"generated_sha256", generated_sha256},
+        {"tmr", base_name(a, o->tmr)},
+        {"tmr_sha256", r->encoder.sha256},
+        {"tmr_weights", base_name(a, r->encoder.source)},
+        {"tmr_statistics", r->encoder.statistics},
+        {"backend", r->be->name},
+        {"device", r->be->device},
+        {"precision", strcmp(r->be->name, "cpu") ? precision_name(o->precision) : "fp32"},
+        {"gelu", o->gelu == TMR_GELU_ERF ? "erf" : "tanh"},
+        {"split", r->match.split},
+        {"subset", r->match.subset.name},
+        {"keys_sha256", keys_sha256},
+        {"seed", me_arena_printf(a, "%llu", (unsigned long long)o->seed)},
+    };
+    me_value *to = metric_result_section(a, doc, "provenance");
+    if (!to) return me_fail_mem(err, "the result");
+    me_code code = ME_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !code; i++)
+        code = put_text(to, a, texts[i][0], texts[i][1], err);
+    if (!code) code = me_dict_put(a, to, "tmr_random", me_value_bool(a, r->encoder.random), err);
+    return code;
+}
+
+static me_code put_warnings(eval_state *s, me_value *doc, me_arena *a, me_err *err)
+{
+    me_code code = ME_OK;
+    for (int64_t i = 0; i < s->warnings.n && !code; i++)
+        code = metric_result_warn(doc, a, err, "%s", s->warnings.items[i]);
+    if (!code && s->run->match.subset.warning) {
+        me_warn(s->log, "%s", s->run->match.subset.warning);
+        code = metric_result_warn(doc, a, err, "%s", s->run->match.subset.warning);
+    }
+    s->facts.erf = s->options->gelu == TMR_GELU_ERF;
+    s->facts.evaluation = &s->run->evaluation;
+    return code ? code : eval_traps_check(doc, a, &s->facts, s->log, err);
+}
+
+me_code eval_result_make(eval_state *s, me_err *err)
+{
+    eval_run *r = s->run;
+    me_arena *a = &r->arena;
+    const char *name = s->options->name ? s->options->name : base_name(a, s->options->generated);
+    me_value *doc = metric_result_new(a, name);
+    if (!doc) return me_fail_mem(err, "the result");
+    me_code code = put_samples(s, doc, a, err);
+    if (!code) code = metric_result_evaluation(doc, a, &r->evaluation, err);
+    for (int i = 0; i < s->rows_n && !code; i++)
+        code = metric_result_baseline(doc, a, s->rows[i].name, &s->rows[i].evaluation, err);
+    if (!code) code = put_motions(s, doc, a, err);
+    if (!code) code = put_gelu(s, doc, a, err);
+    if (!code) code = put_warnings(s, doc, a, err);
+    if (!code) code = put_provenance(s, doc, a, err);
+    r->result = doc;
+    return code;
+}
