@@ -14,6 +14,12 @@ typedef struct view_saved {
     int64_t from;
 } view_saved;
 
+/* Elements a row: a vector's rows are its elements. */
+static int64_t row_width(const nn_tensor *x)
+{
+    return x->ndim == 1 ? 1 : x->shape[1];
+}
+
 /* Adds y's gradient to rows [from, ...) of x's. */
 static void view_backward(nn_ctx *ctx, void *saved)
 {
@@ -22,7 +28,7 @@ static void view_backward(nn_ctx *ctx, void *saved)
     if (nn_failed(ctx)) return;
     nn_tensor part = *s->y;
     part.dtype = sum->dtype;
-    part.data = nn_at(sum, s->from * s->x->shape[1]);
+    part.data = nn_at(sum, s->from * row_width(s->x));
     nn_tensor target = {.grad = &part};
     nn_grad_pass(ctx, &target, s->y);
 }
@@ -30,14 +36,14 @@ static void view_backward(nn_ctx *ctx, void *saved)
 nn_tensor *nn_rows(nn_ctx *ctx, nn_tensor *x, int64_t from, int64_t to)
 {
     if (nn_failed(ctx)) return nn_poison(ctx);
-    if (x->ndim != 2 || from < 0 || from > to || to > x->shape[0]) {
+    if (x->ndim > 2 || from < 0 || from > to || to > x->shape[0]) {
         return nn_op_fail(ctx, "nn_rows", "x %s has no rows [%lld, %lld)", nn_shape(x).s,
                           (long long)from, (long long)to);
     }
     nn_tensor *y = nn_host_alloc(ctx, 1, sizeof *y);
     if (!y) return nn_poison(ctx);
-    *y = (nn_tensor){.dtype = x->dtype, .ndim = 2, .shape = {to - from, x->shape[1]}};
-    y->data = nn_at(x, from * x->shape[1]);
+    *y = (nn_tensor){.dtype = x->dtype, .ndim = x->ndim, .shape = {to - from, x->shape[1]}};
+    y->data = nn_at(x, from * row_width(x));
     view_saved *s = nn_tracks(ctx, x) ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
     if (s) {
         *s = (view_saved){x, y, from};

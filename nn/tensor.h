@@ -102,7 +102,8 @@ void nn_rewind(nn_ctx *ctx, nn_mark_state mark);
 nn_tensor *nn_new(nn_ctx *ctx, nn_dtype dtype, int ndim, const int64_t *shape); /* uninitialised */
 nn_tensor *nn_new2(nn_ctx *ctx, nn_dtype dtype, int64_t rows, int64_t columns);
 nn_tensor *nn_zeros2(nn_ctx *ctx, nn_dtype dtype, int64_t rows, int64_t columns);
-/* A view of rows [from, to): no copy; gradients flow into the same rows. */
+/* A view of rows [from, to), or of a vector's elements: no copy; gradients flow into the same rows.
+ */
 nn_tensor *nn_rows(nn_ctx *ctx, nn_tensor *x, int64_t from, int64_t to);
 nn_tensor *nn_from_host(nn_ctx *ctx, const float *host, int64_t rows, int64_t columns); /* f32 */
 me_code nn_to_host(nn_ctx *ctx, const nn_tensor *x, float *host, me_err *err); /* synchronises */
