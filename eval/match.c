@@ -5,14 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In the order of motion_split; "all" stands for any. */
 static const char *const split_names[] = {"train", "val", "test", "all"};
 
-static bool in_split(const motion_pair *p, const char *split)
+enum { ALL = sizeof split_names / sizeof *split_names - 1 };
+
+static bool in_split(const motion_pair *p, int split)
 {
-    if (!strcmp(split, "all")) return true;
-    return (p->split == MOTION_TRAIN && !strcmp(split, "train")) ||
-           (p->split == MOTION_VAL && !strcmp(split, "val")) ||
-           (p->split == MOTION_TEST && !strcmp(split, "test"));
+    return split == ALL || (int)p->split == split;
+}
+
+/* Index into split_names, or -1. */
+static int find_split(const char *name)
+{
+    for (int i = 0; i <= ALL; i++)
+        if (!strcmp(name, split_names[i])) return i;
+    return -1;
 }
 
 static me_code choose_split(eval_match *out, const motion_dataset *d, const char *split,
@@ -20,10 +28,7 @@ static me_code choose_split(eval_match *out, const motion_dataset *d, const char
 {
     out->split_known = d->has_split;
     out->split = split ? split : d->has_split ? "test" : "all";
-    bool known = false;
-    for (size_t i = 0; i < sizeof split_names / sizeof *split_names; i++)
-        known |= !strcmp(out->split, split_names[i]);
-    if (!known)
+    if (find_split(out->split) < 0)
         return me_fail(err, ME_EUSAGE, "no split '%s' (train, val, test or all)", out->split);
     if (split && strcmp(split, "all") && !d->has_split)
         return me_fail(
@@ -43,8 +48,9 @@ me_code eval_select(eval_match *out, me_arena *arena, const motion_dataset *d, c
     out->pair = ME_NEW_ARRAY(arena, d->n, int64_t);
     out->keys = ME_NEW_ARRAY(arena, d->n, const char *);
     if (!of_split || !keys || !out->pair || !out->keys) return me_fail_mem(err, "the selection");
+    const int wanted = find_split(out->split);
     for (int64_t i = 0; i < d->n; i++) {
-        if (!in_split(&d->pairs[i], out->split)) continue;
+        if (!in_split(&d->pairs[i], wanted)) continue;
         of_split[out->split_n] = i;
         keys[out->split_n++] = d->pairs[i].key;
     }
@@ -109,7 +115,7 @@ static me_code list_extra(eval_match *m, me_arena *arena, const motion_dataset *
     if (!split || !chosen || !m->extra) return me_fail_mem(err, "the selection");
     int64_t n = 0;
     for (int64_t i = 0; i < d->n; i++)
-        if (in_split(&d->pairs[i], m->split)) split[n++] = d->pairs[i].key;
+        if (in_split(&d->pairs[i], find_split(m->split))) split[n++] = d->pairs[i].key;
     memcpy(chosen, m->keys, (size_t)m->n * sizeof *chosen);
     qsort(split, (size_t)n, sizeof *split, by_text);
     qsort(chosen, (size_t)m->n, sizeof *chosen, by_text);

@@ -244,7 +244,7 @@ static me_code read_config(int *heads, me_arena *arena, const char *path, me_err
     const me_value *encoder = me_dict_get(me_dict_get(root, "model"), "motion_encoder");
     if (!encoder || encoder->kind != ME_DICT)
         return me_fail(err, ME_EFORMAT, "%s: no object model.motion_encoder", path);
-    int64_t features, n_heads = 0;
+    int64_t features = MOTION_POSE, n_heads = DEFAULT_HEADS;
     if ((code = want_int(encoder, "nfeats", MOTION_POSE, &features, err)) ||
         (code = want_int(encoder, "num_heads", DEFAULT_HEADS, &n_heads, err)))
         return me_err_prefix(err, "%s", path);
