@@ -1,0 +1,270 @@
+/* nn/cuda/cuda_backend.cu: opens the `cuda` back end and fills its table; memory, the stream,
+ * recorded graphs and the sticky error. The operations are in the other files of this folder.
+ *
+ * The program is linked with the static CUDA runtime only. Where there is no driver, no device, or
+ * no cuBLASLt to open, nn_cuda_open fails with a message that says what is missing.
+ */
+#include "nn/cuda/cuda_backend.cuh"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- errors ------------------------------------------------------------------------------------
+ */
+
+void nn_cuda_fail(nn_cuda *cu, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    me_vfail(&cu->sticky, ME_EDEVICE, format, args);
+    va_end(args);
+}
+
+void nn_cuda_check(nn_cuda *cu, cudaError_t code, const char *what)
+{
+    if (code == cudaSuccess) return;
+    nn_cuda_fail(cu, "%s: %s: %s", cu->base.device, what, cudaGetErrorString(code));
+}
+
+static void sync(nn_backend *be)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    nn_cuda_check(cu, cudaStreamSynchronize(cu->stream), "waiting for the device");
+}
+
+static me_code status(nn_backend *be, me_err *err)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    sync(be);
+    if (cu->sticky.code == ME_OK) return ME_OK;
+    return me_fail(err, cu->sticky.code, "%s", cu->sticky.msg);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------
+ */
+
+static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    *out = NULL;
+    if (cu->capturing) return me_fail(err, ME_EBUG, "cuda: memory was asked for inside a graph");
+    cudaError_t code = cudaMalloc(out, bytes ? bytes : 1);
+    if (code == cudaSuccess) return ME_OK;
+    cudaGetLastError(); /* running out of memory is no lasting failure */
+    size_t left = 0, total = 0;
+    cudaMemGetInfo(&left, &total);
+    return me_fail(err, code == cudaErrorMemoryAllocation ? ME_EMEM : ME_EDEVICE,
+                   "%s: wanted %zu MiB, %zu of %zu MiB are free: %s (try a smaller batch)",
+                   be->device, bytes >> 20, left >> 20, total >> 20, cudaGetErrorString(code));
+}
+
+static void release(nn_backend *be, void *p)
+{
+    if (p) nn_cuda_check(nn_cuda_of(be), cudaFree(p), "freeing memory");
+}
+
+static void download(nn_backend *be, void *host, const void *src, size_t bytes)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (bytes == 0) return;
+    nn_cuda_check(cu, cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, cu->stream),
+                  "download");
+    sync(be);
+}
+
+static void copy(nn_backend *be, void *dst, const void *src, size_t bytes)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (bytes == 0) return;
+    nn_cuda_check(cu, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cu->stream),
+                  "copy");
+}
+
+static void zero(nn_backend *be, void *dst, size_t bytes)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (bytes == 0) return;
+    nn_cuda_check(cu, cudaMemsetAsync(dst, 0, bytes, cu->stream), "zero");
+}
+
+/* ---- graphs and time ---------------------------------------------------------------------------
+ */
+
+static me_code graph_capture(nn_backend *be, void (*fn)(void *), void *arg, void **graph,
+                             me_err *err)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    *graph = NULL;
+    cudaGraph_t recorded = NULL;
+    cudaGraphExec_t runnable = NULL;
+    cudaError_t code = cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal);
+    if (code == cudaSuccess) {
+        cu->capturing = true;
+        fn(arg);
+        cu->capturing = false;
+        code = cudaStreamEndCapture(cu->stream, &recorded);
+    }
+    if (code == cudaSuccess) code = cudaGraphInstantiate(&runnable, recorded, 0);
+    if (recorded) cudaGraphDestroy(recorded);
+    if (code != cudaSuccess) {
+        cudaGetLastError();
+        return me_fail(err, ME_EDEVICE, "%s: recording a graph: %s", be->device,
+                       cudaGetErrorString(code));
+    }
+    *graph = runnable;
+    return ME_OK;
+}
+
+static void graph_launch(nn_backend *be, void *graph)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    nn_cuda_check(cu, cudaGraphLaunch((cudaGraphExec_t)graph, cu->stream), "replaying a graph");
+}
+
+static void graph_release(nn_backend *be, void *graph)
+{
+    if (graph) {
+        nn_cuda_check(nn_cuda_of(be), cudaGraphExecDestroy((cudaGraphExec_t)graph),
+                      "releasing a graph");
+    }
+}
+
+static double now(nn_backend *be)
+{
+    sync(be);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- opening -----------------------------------------------------------------------------------
+ */
+
+static void close_cuda(nn_backend *be)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (cu->stream) cudaStreamSynchronize(cu->stream);
+    nn_cuda_blas_close(cu);
+    nn_cuda_staging_close(cu);
+    if (cu->workspace) cudaFree(cu->workspace);
+    if (cu->stream) cudaStreamDestroy(cu->stream);
+    free(cu);
+}
+
+static const nn_backend table = {
+    .name = "cuda",
+    .device = "",
+    .best = NN_BF16_MIXED,
+
+    .close = close_cuda,
+    .status = status,
+    .sync = sync,
+
+    .alloc = alloc,
+    .release = release,
+    .upload = nn_cuda_upload,
+    .download = download,
+    .copy = copy,
+    .zero = zero,
+
+    .gemm = nn_cuda_gemm,
+    .bias_grad = nn_cuda_bias_grad,
+
+    .layernorm_fwd = nn_cuda_layernorm_fwd,
+    .layernorm_bwd = nn_cuda_layernorm_bwd,
+    .attention_fwd = nn_cuda_attention_fwd,
+    .attention_bwd = nn_cuda_attention_bwd,
+
+    .rows_fwd = nn_cuda_rows_fwd,
+    .rows_bwd = nn_cuda_rows_bwd,
+    .gate_fwd = nn_cuda_gate_fwd,
+    .gate_bwd = nn_cuda_gate_bwd,
+    .pool_fwd = nn_cuda_pool_fwd,
+    .pool_bwd = nn_cuda_pool_bwd,
+    .columns = nn_cuda_columns,
+
+    .axpby = nn_cuda_axpby,
+    .act_fwd = nn_cuda_act_fwd,
+    .act_bwd = nn_cuda_act_bwd,
+    .dropout = nn_cuda_dropout,
+    .reparam_fwd = nn_cuda_reparam_fwd,
+    .reparam_bwd = nn_cuda_reparam_bwd,
+    .to_bf16 = nn_cuda_to_bf16,
+    .to_f32 = nn_cuda_to_f32,
+
+    .normalize_fwd = nn_cuda_normalize_fwd,
+    .normalize_bwd = nn_cuda_normalize_bwd,
+
+    .loss_scratch = nn_cuda_loss_scratch,
+    .loss_fwd = nn_cuda_loss_fwd,
+    .loss_bwd = nn_cuda_loss_bwd,
+
+    .adamw = nn_cuda_adamw,
+    .norm = nn_cuda_norm,
+    .clip_scale = nn_cuda_clip_scale,
+
+    .graph_capture = graph_capture,
+    .graph_launch = graph_launch,
+    .graph_release = graph_release,
+    .now = now,
+};
+
+/* Finds the device and refuses what the kernels cannot run on. */
+static me_code choose_device(nn_cuda *cu, int device, me_err *err)
+{
+    int count = 0;
+    cudaError_t code = cudaGetDeviceCount(&count);
+    if (code != cudaSuccess || count == 0) {
+        cudaGetLastError();
+        return me_fail(err, ME_EDEVICE, "cuda: no usable GPU: %s (try --device cpu)",
+                       code != cudaSuccess ? cudaGetErrorString(code) : "the driver lists none");
+    }
+    if (device < 0 || device >= count) {
+        return me_fail(err, ME_EDEVICE, "cuda:%d: there are %d GPUs, numbered from 0", device,
+                       count);
+    }
+    cudaDeviceProp properties;
+    code = cudaGetDeviceProperties(&properties, device);
+    if (code == cudaSuccess) code = cudaSetDevice(device);
+    if (code != cudaSuccess) {
+        cudaGetLastError();
+        return me_fail(err, ME_EDEVICE, "cuda:%d: %s", device, cudaGetErrorString(code));
+    }
+    if (properties.major < 8) {
+        return me_fail(err, ME_EDEVICE,
+                       "cuda:%d: %s has compute capability %d.%d, 8.0 or later is needed (try "
+                       "--device cpu)",
+                       device, properties.name, properties.major, properties.minor);
+    }
+    cu->device = device;
+    cu->multiprocessors = properties.multiProcessorCount;
+    snprintf(cu->base.device, sizeof cu->base.device, "%.120s", properties.name);
+    return ME_OK;
+}
+
+extern "C" me_code nn_cuda_open(nn_backend **out, int device, me_err *err)
+{
+    *out = NULL;
+    nn_cuda *cu = (nn_cuda *)calloc(1, sizeof *cu);
+    if (!cu) return me_fail(err, ME_EMEM, "cuda: out of memory");
+    cu->base = table;
+    me_code code = choose_device(cu, device, err);
+    if (code == ME_OK) {
+        cudaError_t made = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
+        if (made == cudaSuccess) made = cudaMalloc(&cu->workspace, NN_CUDA_WORKSPACE);
+        if (made != cudaSuccess) {
+            code = me_fail(err, ME_EDEVICE, "%s: %s", cu->base.device, cudaGetErrorString(made));
+        }
+    }
+    if (code == ME_OK) code = nn_cuda_staging_open(cu, err);
+    if (code == ME_OK) code = nn_cuda_blas_open(cu, err);
+    if (code != ME_OK) {
+        close_cuda(&cu->base);
+        return code;
+    }
+    *out = &cu->base;
+    return ME_OK;
+}

@@ -1,0 +1,108 @@
+/* nn/cuda/cuda_backend.cuh: what the files of the `cuda` back end share on the host: the open back
+ * end, how a failure is kept, and the wrappers that the table in cuda_backend.cu is filled with.
+ *
+ * Everything runs on one stream, so buffers of the back end's own (the workspace) may be used by
+ * one operation after another without a wait. No kernel adds floats atomically: sums of many blocks
+ * go through partial sums in the workspace and a second pass, so equal inputs give equal bits.
+ */
+#ifndef NN_CUDA_BACKEND_CUH
+#define NN_CUDA_BACKEND_CUH
+
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "core/err.h"
+}
+#include "nn/backend.h"
+
+#define NN_CUDA_WORKSPACE ((size_t)32 << 20)
+
+struct nn_cuda_blas;
+struct nn_cuda_staging;
+
+typedef struct nn_cuda {
+    nn_backend base; /* first, so that the two pointers are one */
+    int device, multiprocessors;
+    cudaStream_t stream;
+    bool capturing;
+    me_err sticky;   /* first failure since open */
+    void *workspace; /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
+    struct nn_cuda_blas *blas;
+    struct nn_cuda_staging *staging;
+} nn_cuda;
+
+static inline nn_cuda *nn_cuda_of(nn_backend *be)
+{
+    return (nn_cuda *)be;
+}
+
+/* 16-byte (f32) or 8-byte (bf16) accesses of four elements are possible from p. */
+static inline bool nn_cuda_vec4(const void *p, nn_dtype dtype)
+{
+    return ((uintptr_t)p & (dtype == NN_BF16 ? 7 : 15)) == 0;
+}
+
+static inline int64_t nn_cuda_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t nn_cuda_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+extern "C" {
+
+/* Keeps the first failure; `what` is the kernel or call that it came from. */
+void nn_cuda_check(nn_cuda *cu, cudaError_t code, const char *what);
+void nn_cuda_fail(nn_cuda *cu, const char *format, ...) ME_PRINTF(2, 3);
+
+me_code nn_cuda_blas_open(nn_cuda *cu, me_err *err);
+void nn_cuda_blas_close(nn_cuda *cu);
+me_code nn_cuda_staging_open(nn_cuda *cu, me_err *err);
+void nn_cuda_staging_close(nn_cuda *cu);
+void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes);
+
+/* cuda_gemm.cu */
+void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
+/* cuda_norm.cu */
+void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *args);
+void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args);
+void nn_cuda_normalize_fwd(nn_backend *be, const nn_normalize_args *args);
+void nn_cuda_normalize_bwd(nn_backend *be, const nn_normalize_args *args);
+/* cuda_attention.cu */
+void nn_cuda_attention_fwd(nn_backend *be, const nn_attention_args *args);
+void nn_cuda_attention_bwd(nn_backend *be, const nn_attention_args *args);
+/* cuda_attention_mma.cu: the same two on tensor cores; false where the shape is not theirs. */
+bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *args);
+bool nn_cuda_attention_mma_bwd(nn_cuda *cu, const nn_attention_args *args);
+/* cuda_rows.cu */
+void nn_cuda_bias_grad(nn_backend *be, const nn_columns_args *args);
+void nn_cuda_rows_fwd(nn_backend *be, const nn_rows_args *args);
+void nn_cuda_rows_bwd(nn_backend *be, const nn_rows_args *args);
+void nn_cuda_gate_fwd(nn_backend *be, const nn_segment_args *args);
+void nn_cuda_gate_bwd(nn_backend *be, const nn_segment_args *args);
+void nn_cuda_pool_fwd(nn_backend *be, const nn_segment_args *args);
+void nn_cuda_pool_bwd(nn_backend *be, const nn_segment_args *args);
+void nn_cuda_columns(nn_backend *be, const nn_columns_args *args);
+/* cuda_map.cu */
+void nn_cuda_axpby(nn_backend *be, const nn_map_args *args);
+void nn_cuda_act_fwd(nn_backend *be, const nn_map_args *args);
+void nn_cuda_act_bwd(nn_backend *be, const nn_map_args *args);
+void nn_cuda_dropout(nn_backend *be, const nn_map_args *args);
+void nn_cuda_reparam_fwd(nn_backend *be, const nn_map_args *args);
+void nn_cuda_reparam_bwd(nn_backend *be, const nn_map_args *args);
+void nn_cuda_to_bf16(nn_backend *be, void *dst, const float *src, int64_t n);
+void nn_cuda_to_f32(nn_backend *be, float *dst, const void *src, int64_t n);
+/* cuda_loss.cu */
+size_t nn_cuda_loss_scratch(nn_backend *be, const nn_loss_args *args);
+void nn_cuda_loss_fwd(nn_backend *be, const nn_loss_args *args);
+void nn_cuda_loss_bwd(nn_backend *be, const nn_loss_args *args);
+/* cuda_adamw.cu */
+void nn_cuda_adamw(nn_backend *be, const nn_adamw_args *args);
+void nn_cuda_norm(nn_backend *be, float *out, const float *x, int64_t n);
+void nn_cuda_clip_scale(nn_backend *be, float *scale, const float *norm, float max_norm);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* nn/cuda/cuda_device.cuh: the small device functions that several kernels use: loads and stores of
+ * four elements as f32, sums over a warp or a block, philox, and the activations with derivatives.
+ */
+#ifndef NN_CUDA_DEVICE_CUH
+#define NN_CUDA_DEVICE_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#include "nn/ops.h"
+
+typedef __nv_bfloat16 bf16;
+
+static __device__ __forceinline__ float load1(const float *p)
+{
+    return *p;
+}
+static __device__ __forceinline__ float load1(const bf16 *p)
+{
+    return __bfloat162float(*p);
+}
+static __device__ __forceinline__ void store1(float *p, float v)
+{
+    *p = v;
+}
+static __device__ __forceinline__ void store1(bf16 *p, float v)
+{
+    *p = __float2bfloat16_rn(v);
+}
+
+/* Four elements in one access; p is aligned to four elements. */
+static __device__ __forceinline__ float4 load4(const float *p)
+{
+    return *reinterpret_cast<const float4 *>(p);
+}
+
+static __device__ __forceinline__ float4 load4(const bf16 *p)
+{
+    uint2 raw = *reinterpret_cast<const uint2 *>(p);
+    /* bf16 is the upper half of an f32. */
+    return make_float4(__uint_as_float(raw.x << 16), __uint_as_float(raw.x & 0xffff0000u),
+                       __uint_as_float(raw.y << 16), __uint_as_float(raw.y & 0xffff0000u));
+}
+
+static __device__ __forceinline__ void store4(float *p, float4 v)
+{
+    *reinterpret_cast<float4 *>(p) = v;
+}
+
+static __device__ __forceinline__ void store4(bf16 *p, float4 v)
+{
+    __nv_bfloat162 lo = __floats2bfloat162_rn(v.x, v.y), hi = __floats2bfloat162_rn(v.z, v.w);
+    uint2 raw;
+    raw.x = *reinterpret_cast<const uint32_t *>(&lo);
+    raw.y = *reinterpret_cast<const uint32_t *>(&hi);
+    *reinterpret_cast<uint2 *>(p) = raw;
+}
+
+/* The same where fewer than four may be there (the rest reads as 0) or p may not be aligned. */
+template <typename T>
+static __device__ __forceinline__ float4 load4_part(const T *p, int64_t there, bool vec)
+{
+    if (vec && there >= 4) return load4(p);
+    float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
+    if (there > 0) v.x = load1(p);
+    if (there > 1) v.y = load1(p + 1);
+    if (there > 2) v.z = load1(p + 2);
+    if (there > 3) v.w = load1(p + 3);
+    return v;
+}
+
+template <typename T>
+static __device__ __forceinline__ void store4_part(T *p, float4 v, int64_t there, bool vec)
+{
+    if (vec && there >= 4) {
+        store4(p, v);
+        return;
+    }
+    if (there > 0) store1(p, v.x);
+    if (there > 1) store1(p + 1, v.y);
+    if (there > 2) store1(p + 2, v.z);
+    if (there > 3) store1(p + 3, v.w);
+}
+
+/* Sums over the 32 lanes by butterfly: every lane gets the same bits. */
+template <typename A> static __device__ __forceinline__ A warp_sum(A v)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) v += __shfl_xor_sync(0xffffffffu, v, step);
+    return v;
+}
+
+static __device__ __forceinline__ float warp_max(float v)
+{
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1) {
+        v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, step));
+    }
+    return v;
+}
+
+/* Sum over a one-dimensional block of at most 1024 threads, whole warps; valid in thread 0.
+ * `shared` holds 32 values; may be called again at once. */
+template <typename A> static __device__ __forceinline__ A block_sum(A v, A *shared)
+{
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+    v = warp_sum(v);
+    __syncthreads();
+    if (lane == 0) shared[warp] = v;
+    __syncthreads();
+    if (warp == 0) v = warp_sum(lane < warps ? shared[lane] : A(0));
+    return v;
+}
+
+/* core/rng.h's me_philox on the device. */
+static __device__ __forceinline__ uint4 philox(uint64_t seed, uint32_t site, uint64_t counter)
+{
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = site, c3 = 0;
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        uint32_t high0 = __umulhi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
+        uint32_t high1 = __umulhi(0xCD9E8D57u, c2), low1 = 0xCD9E8D57u * c2;
+        c0 = high1 ^ c1 ^ k0;
+        c2 = high0 ^ c3 ^ k1;
+        c1 = low1;
+        c3 = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return make_uint4(c0, c1, c2, c3);
+}
+
+/* Word i % 4 of block i / 4: the random word of element i. */
+static __device__ __forceinline__ uint32_t philox_word(uint64_t seed, uint32_t site, uint64_t i)
+{
+    uint4 w = philox(seed, site, i >> 2);
+    uint32_t low = (i & 1) ? w.y : w.x, high = (i & 1) ? w.w : w.z;
+    return (i & 2) ? high : low;
+}
+
+/* nn/backend.h's nn_dropout_threshold on the device. */
+static __device__ __forceinline__ uint32_t dropout_threshold(float p)
+{
+    return (uint32_t)((double)p * 4294967296.0);
+}
+
+static __device__ __forceinline__ float sigmoid(float x)
+{
+    return 1.f / (1.f + expf(-x));
+}
+
+/* The constants are sqrt(2/pi) and 1/sqrt(2). */
+static __device__ __forceinline__ float act_value(float x, nn_act act)
+{
+    switch (act) {
+    case NN_ACT_GELU_ERF:
+        return 0.5f * x * (1.f + erff(x * 0.70710678118654752f));
+    case NN_ACT_GELU_TANH:
+        return 0.5f * x * (1.f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case NN_ACT_SILU:
+        return x * sigmoid(x);
+    case NN_ACT_QUICK_GELU:
+        return x * sigmoid(1.702f * x);
+    default:
+        return x;
+    }
+}
+
+static __device__ __forceinline__ float act_slope(float x, nn_act act)
+{
+    switch (act) {
+    case NN_ACT_GELU_ERF:
+        /* Phi(x) + x phi(x); 0.3989... is 1/sqrt(2 pi). */
+        return 0.5f * (1.f + erff(x * 0.70710678118654752f)) +
+               x * 0.39894228040143268f * expf(-0.5f * x * x);
+    case NN_ACT_GELU_TANH: {
+        float t = tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x));
+        float inner = 0.79788456080286536f * (1.f + 3.f * 0.044715f * x * x);
+        return 0.5f * (1.f + t) + 0.5f * x * (1.f - t * t) * inner;
+    }
+    case NN_ACT_SILU: {
+        float s = sigmoid(x);
+        return s * (1.f + x * (1.f - s));
+    }
+    case NN_ACT_QUICK_GELU: {
+        float s = sigmoid(1.702f * x);
+        return s * (1.f + 1.702f * x * (1.f - s));
+    }
+    default:
+        return 1.f;
+    }
+}
+
+static __device__ __forceinline__ float4 act_value4(float4 v, nn_act act)
+{
+    return make_float4(act_value(v.x, act), act_value(v.y, act), act_value(v.z, act),
+                       act_value(v.w, act));
+}
+
+#endif

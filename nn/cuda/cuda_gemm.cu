@@ -1,0 +1,464 @@
+/* nn/cuda/cuda_gemm.cu: matrix products through cuBLASLt, which is opened here and nowhere else.
+ *
+ * cuBLASLt thinks in column-major matrices, so the row-major c (M,N) = a b is handed over as its
+ * transpose c' (N,M) = b' a': our b is its A, our a is its B, and a bias over N runs along its
+ * rows.
+ *
+ * The choice of a kernel decides the order in which a sum over k is taken, and so the bits of the
+ * result. Inference must give a row the same bits in any batch. Therefore an inference product asks
+ * for the kernel that suits CANONICAL_M rows, without split sums, and uses it for every m. Training
+ * asks for the kernel that suits its own m (rounded up, so that packed batches of varying size do
+ * not ask anew at every step); for equal shapes that is the same kernel again.
+ */
+#include "nn/cuda/cuda_backend.cuh"
+#include "nn/cuda/cuda_device.cuh"
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CANONICAL_M 8192
+#define CANDIDATES 16
+#define PLANS 4096 /* slots of the table; it is emptied when three quarters are taken */
+
+// clang-format off
+#define LT_FUNCTIONS(X)                                                                            \
+    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetStatusString) X(cublasLtMatmul)              \
+    X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute)     \
+    X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy)                                   \
+    X(cublasLtMatrixLayoutSetAttribute)                                                            \
+    X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy)                           \
+    X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic)                      \
+    X(cublasLtMatmulAlgoConfigGetAttribute)
+// clang-format on
+
+typedef struct lt_table {
+#define X(name) decltype(&::name) name;
+    LT_FUNCTIONS(X)
+#undef X
+} lt_table;
+
+/* What a kernel is chosen by. Every field is an int64_t, so that equal keys are equal bytes. */
+typedef struct plan_key {
+    int64_t m, n, k;
+    int64_t trans_a, trans_b, dtype, c_dtype, precision;
+    int64_t epilogue, aligned, stable;
+} plan_key;
+
+typedef struct plan {
+    plan_key key;
+    bool taken, usable;
+    cublasLtMatmulDesc_t operation;
+    cublasLtMatrixLayout_t a, b, c; /* in cuBLASLt's naming: a is our b */
+    cublasLtMatmulAlgo_t algorithm;
+} plan;
+
+struct nn_cuda_blas {
+    void *library;
+    lt_table lt;
+    cublasLtHandle_t handle;
+    plan *plans;
+    int plans_taken;
+};
+
+/* ---- the library -------------------------------------------------------------------------------
+ */
+
+static void *open_library(void)
+{
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+    const char *home = getenv("CUDA_HOME");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (library) return library;
+        char path[1024];
+        snprintf(path, sizeof path, "%s/lib64/%s", home ? home : "/usr/local/cuda", names[i]);
+        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (library) return library;
+    }
+    return NULL;
+}
+
+me_code nn_cuda_blas_open(nn_cuda *cu, me_err *err)
+{
+    struct nn_cuda_blas *blas = (struct nn_cuda_blas *)calloc(1, sizeof *blas);
+    if (!blas) return me_fail(err, ME_EMEM, "cuda: out of memory");
+    cu->blas = blas;
+    blas->library = open_library();
+    if (!blas->library) {
+        return me_fail(err, ME_EDEVICE,
+                       "cuda: libcublasLt.so.13 or .12 was not found (install cuBLAS, or put its "
+                       "folder in LD_LIBRARY_PATH, or set CUDA_HOME; or try --device cpu)");
+    }
+#define X(name)                                                                                    \
+    blas->lt.name = (decltype(&::name))dlsym(blas->library, #name);                                \
+    if (!blas->lt.name) return me_fail(err, ME_EDEVICE, "libcublasLt: there is no " #name);
+    LT_FUNCTIONS(X)
+#undef X
+    cublasStatus_t status = blas->lt.cublasLtCreate(&blas->handle);
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        return me_fail(err, ME_EDEVICE, "libcublasLt: %s",
+                       blas->lt.cublasLtGetStatusString(status));
+    }
+    blas->plans = (plan *)calloc(PLANS, sizeof *blas->plans);
+    return blas->plans ? ME_OK : me_fail(err, ME_EMEM, "cuda: out of memory");
+}
+
+static void forget_plans(struct nn_cuda_blas *blas)
+{
+    for (int i = 0; i < PLANS; i++) {
+        plan *p = &blas->plans[i];
+        if (p->a) blas->lt.cublasLtMatrixLayoutDestroy(p->a);
+        if (p->b) blas->lt.cublasLtMatrixLayoutDestroy(p->b);
+        if (p->c) blas->lt.cublasLtMatrixLayoutDestroy(p->c);
+        if (p->operation) blas->lt.cublasLtMatmulDescDestroy(p->operation);
+    }
+    memset(blas->plans, 0, PLANS * sizeof *blas->plans);
+    blas->plans_taken = 0;
+}
+
+void nn_cuda_blas_close(nn_cuda *cu)
+{
+    struct nn_cuda_blas *blas = cu->blas;
+    if (!blas) return;
+    if (blas->plans) forget_plans(blas);
+    free(blas->plans);
+    if (blas->handle) blas->lt.cublasLtDestroy(blas->handle);
+    if (blas->library) dlclose(blas->library);
+    free(blas);
+    cu->blas = NULL;
+}
+
+/* ---- plans -------------------------------------------------------------------------------------
+ */
+
+static cudaDataType data_type(int64_t dtype)
+{
+    return dtype == NN_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+static size_t element_size(int64_t dtype)
+{
+    return dtype == NN_BF16 ? 2 : 4;
+}
+
+/* Rounds up to three significant bits: 1..8, 10, 12, 14, 16, 20, ... */
+static int64_t round_size(int64_t n)
+{
+    int64_t unit = 1;
+    while (n > 8 * unit) unit *= 2;
+    return (n + unit - 1) / unit * unit;
+}
+
+static cublasStatus_t make_layout(const lt_table *lt, cublasLtMatrixLayout_t *out, int64_t dtype,
+                                  int64_t rows, int64_t columns)
+{
+    return lt->cublasLtMatrixLayoutCreate(out, data_type(dtype), (uint64_t)rows, (uint64_t)columns,
+                                          rows);
+}
+
+/* Descriptors of the product that p->key names; false on failure. `somewhere` stands for the bias
+ * and the pre-activations until a call sets its own: the heuristic wants to see a pointer. */
+static bool describe(const lt_table *lt, plan *p, const void *somewhere)
+{
+    int64_t m = p->key.m, n = p->key.n, k = p->key.k;
+    const plan_key *key = &p->key;
+    cublasComputeType_t compute = key->dtype == NN_F32 && key->precision == NN_TF32
+                                      ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                      : CUBLAS_COMPUTE_32F;
+    cublasOperation_t op_a = key->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasOperation_t op_b = key->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)key->epilogue;
+    cublasStatus_t s = lt->cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F);
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &op_a,
+                                               sizeof op_a);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_TRANSB, &op_b,
+                                               sizeof op_b);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
+                                               &epilogue, sizeof epilogue);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS && epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) {
+        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD,
+                                               &n, sizeof n);
+        if (s == CUBLAS_STATUS_SUCCESS) {
+            s = lt->cublasLtMatmulDescSetAttribute(p->operation,
+                                                   CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
+                                                   &somewhere, sizeof somewhere);
+        }
+    }
+    if (s == CUBLAS_STATUS_SUCCESS && epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
+        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                               &somewhere, sizeof somewhere);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = make_layout(lt, &p->a, key->dtype, key->trans_b ? k : n, key->trans_b ? n : k);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = make_layout(lt, &p->b, key->dtype, key->trans_a ? m : k, key->trans_a ? k : m);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS) s = make_layout(lt, &p->c, key->c_dtype, n, m);
+    return s == CUBLAS_STATUS_SUCCESS;
+}
+
+static void prefer(const lt_table *lt, cublasLtMatmulPreference_t preference, const plan_key *key,
+                   bool only_fma)
+{
+    uint64_t workspace = NN_CUDA_WORKSPACE;
+    /* Split sums that meet in the workspace are taken in a fixed order; the other schemes round the
+     * partial sums to the output's type. */
+    uint32_t reductions =
+        key->stable ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    uint32_t aligned = key->aligned ? 16 : (uint32_t)element_size(key->dtype);
+    uint32_t aligned_c = key->aligned ? 16 : (uint32_t)element_size(key->c_dtype);
+    uint64_t fma = CUBLASLT_NUMERICAL_IMPL_FLAGS_FMA |
+                   CUBLASLT_NUMERICAL_IMPL_FLAGS_ACCUMULATOR_32F |
+                   CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_32F;
+    /* A preference that an older library does not know only widens the choice. */
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                             &workspace, sizeof workspace);
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                             &reductions, sizeof reductions);
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                                             &aligned, sizeof aligned);
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                             &aligned, sizeof aligned);
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                                             &aligned_c, sizeof aligned_c);
+    lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                                             &aligned_c, sizeof aligned_c);
+    if (only_fma) {
+        lt->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_IMPL_MASK, &fma,
+                                                 sizeof fma);
+    }
+}
+
+/* True when the kernel takes each sum over k in one go. */
+static bool unsplit(const lt_table *lt, const cublasLtMatmulAlgo_t *algorithm)
+{
+    int32_t split = 0;
+    uint32_t scheme = 0;
+    size_t written = 0;
+    cublasStatus_t s = lt->cublasLtMatmulAlgoConfigGetAttribute(
+        algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split, sizeof split, &written);
+    if (s == CUBLAS_STATUS_SUCCESS) {
+        s = lt->cublasLtMatmulAlgoConfigGetAttribute(
+            algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, &written);
+    }
+    return s == CUBLAS_STATUS_SUCCESS && split <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
+}
+
+static bool ask_heuristic(struct nn_cuda_blas *blas, plan *p, bool only_fma)
+{
+    const lt_table *lt = &blas->lt;
+    cublasLtMatmulPreference_t preference = NULL;
+    cublasLtMatmulHeuristicResult_t found[CANDIDATES];
+    int n = 0;
+    bool chosen = false;
+    if (lt->cublasLtMatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS) return false;
+    prefer(lt, preference, &p->key, only_fma);
+    if (lt->cublasLtMatmulAlgoGetHeuristic(blas->handle, p->operation, p->a, p->b, p->c, p->c,
+                                           preference, CANDIDATES, found,
+                                           &n) != CUBLAS_STATUS_SUCCESS) {
+        n = 0;
+    }
+    for (int i = 0; i < n && !chosen; i++) {
+        chosen = found[i].state == CUBLAS_STATUS_SUCCESS &&
+                 found[i].workspaceSize <= NN_CUDA_WORKSPACE &&
+                 (!p->key.stable || unsplit(lt, &found[i].algo));
+        if (chosen) p->algorithm = found[i].algo;
+    }
+    lt->cublasLtMatmulPreferenceDestroy(preference);
+    return chosen;
+}
+
+/* The plan of `key`, made on first use; an unusable one says that cuBLASLt has no such kernel. */
+static plan *find_plan(nn_cuda *cu, const plan_key *key)
+{
+    struct nn_cuda_blas *blas = cu->blas;
+    uint64_t hash = 14695981039346656037u; /* FNV-1a over the fields */
+    const int64_t *fields = (const int64_t *)key;
+    for (size_t i = 0; i < sizeof *key / sizeof *fields; i++) {
+        hash = (hash ^ (uint64_t)fields[i]) * 1099511628211u;
+    }
+    hash ^= hash >> 32;
+    size_t at = hash % PLANS;
+    while (blas->plans[at].taken && memcmp(&blas->plans[at].key, key, sizeof *key) != 0) {
+        at = (at + 1) % PLANS;
+    }
+    if (blas->plans[at].taken) return &blas->plans[at];
+    if (blas->plans_taken >= PLANS / 4 * 3) {
+        forget_plans(blas);
+        at = hash % PLANS;
+    }
+    plan *p = &blas->plans[at];
+    p->key = *key;
+    p->taken = true;
+    blas->plans_taken++;
+    bool fp32 = key->dtype == NN_F32 && key->precision != NN_TF32;
+    p->usable = describe(&blas->lt, p, cu->workspace) &&
+                ((fp32 && ask_heuristic(blas, p, true)) || ask_heuristic(blas, p, false));
+    return p;
+}
+
+/* True when the pointers and row strides of all operands allow 16-byte accesses. */
+static bool aligned16(const nn_gemm_args *g, const void *c, const void *aux)
+{
+    uintptr_t bits =
+        (uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)c | (uintptr_t)g->bias | (uintptr_t)aux;
+    size_t stride_a = (size_t)(g->trans_a ? g->m : g->k) * element_size(g->dtype);
+    size_t stride_b = (size_t)(g->trans_b ? g->k : g->n) * element_size(g->dtype);
+    size_t stride_c = (size_t)g->n * element_size(g->c_dtype);
+    return ((bits | stride_a | stride_b | stride_c) & 15) == 0;
+}
+
+/* One call of cuBLASLt by the plan of `key`; false when it has no kernel or refuses these sizes. */
+static bool multiply_by(nn_cuda *cu, const nn_gemm_args *g, const plan_key *key, void *c, void *aux)
+{
+    const lt_table *lt = &cu->blas->lt;
+    plan *p = find_plan(cu, key);
+    if (!p->usable) return false;
+    /* The plan's layouts have the key's sizes; only counts differ from g's, never a row stride. */
+    uint64_t m = (uint64_t)g->m, k = (uint64_t)g->k;
+    lt->cublasLtMatrixLayoutSetAttribute(p->c, CUBLASLT_MATRIX_LAYOUT_COLS, &m, sizeof m);
+    lt->cublasLtMatrixLayoutSetAttribute(p->b, CUBLASLT_MATRIX_LAYOUT_COLS, g->trans_a ? &k : &m,
+                                         sizeof m);
+    if (!g->trans_b) {
+        lt->cublasLtMatrixLayoutSetAttribute(p->a, CUBLASLT_MATRIX_LAYOUT_COLS, &k, sizeof k);
+    }
+    if (key->epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
+        lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                           &g->bias, sizeof g->bias);
+    }
+    if (key->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) {
+        lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
+                                           &aux, sizeof aux);
+    }
+    float one = 1.f;
+    return lt->cublasLtMatmul(cu->blas->handle, p->operation, &one, g->b, p->a, g->a, p->b,
+                              &g->accumulate, c, p->c, c, p->c, &p->algorithm, cu->workspace,
+                              NN_CUDA_WORKSPACE, cu->stream) == CUBLAS_STATUS_SUCCESS;
+}
+
+/* c = epilogue(op(a) op(b)) + accumulate c. False when cuBLASLt cannot. */
+static bool multiply(nn_cuda *cu, const nn_gemm_args *g, void *c, void *aux,
+                     cublasLtEpilogue_t epilogue)
+{
+    bool stable = !g->training && g->trans_b && !g->trans_a;
+    plan_key key = {};
+    /* m is a row stride when a is stored transposed, k is one in every other case. */
+    key.m = stable ? CANONICAL_M : g->trans_a ? g->m : round_size(g->m);
+    key.n = g->n;
+    key.k = g->trans_a && !g->trans_b ? round_size(g->k) : g->k;
+    key.trans_a = g->trans_a;
+    key.trans_b = g->trans_b;
+    key.dtype = g->dtype;
+    key.c_dtype = g->c_dtype;
+    key.precision = g->precision;
+    key.epilogue = epilogue;
+    key.aligned = aligned16(g, c, aux);
+    key.stable = stable;
+    if (multiply_by(cu, g, &key, c, aux)) return true;
+    /* The kernel for the rounded size may refuse the real one. */
+    key.m = g->m;
+    key.k = g->k;
+    return multiply_by(cu, g, &key, c, aux);
+}
+
+/* ---- what cuBLASLt's epilogues do not do -------------------------------------------------------
+ */
+
+/* c = act(x + bias), x kept with its bias in `pre` where that is not NULL. One thread takes four
+ * neighbouring columns of one row, a grid of 256-thread blocks strides over all of them; x is read
+ * once and each output written once. x may be c or pre. The naive version is one kernel each for
+ * bias, copy and activation. */
+template <typename T>
+static __global__ void __launch_bounds__(256)
+    epilogue_kernel(T *c, T *pre, const T *x, const T *bias, int64_t m, int64_t n, nn_act act,
+                    bool vec)
+{
+    int64_t quads = (n + 3) / 4, step = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < m * quads; i += step) {
+        int64_t row = i / quads, column = (i - row * quads) * 4;
+        int64_t at = row * n + column, there = n - column;
+        float4 v = load4_part(x + at, there, vec);
+        if (bias) {
+            float4 b = load4_part(bias + column, there, vec);
+            v = make_float4(v.x + b.x, v.y + b.y, v.z + b.z, v.w + b.w);
+        }
+        if (pre && pre != x) store4_part(pre + at, v, there, vec);
+        store4_part(c + at, act_value4(v, act), there, vec);
+    }
+}
+
+template <typename T>
+static void run_epilogue(nn_cuda *cu, const nn_gemm_args *g, void *c, void *pre, const void *x,
+                         const void *bias, nn_act act)
+{
+    bool vec = g->n % 4 == 0 && nn_cuda_vec4(c, g->c_dtype) && nn_cuda_vec4(x, g->c_dtype) &&
+               nn_cuda_vec4(pre, g->c_dtype) && nn_cuda_vec4(bias, g->c_dtype);
+    int64_t work = g->m * ((g->n + 3) / 4);
+    int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(work, 256), (int64_t)cu->multiprocessors * 16);
+    epilogue_kernel<T><<<blocks, 256, 0, cu->stream>>>((T *)c, (T *)pre, (const T *)x,
+                                                       (const T *)bias, g->m, g->n, act, vec);
+    nn_cuda_check(cu, cudaGetLastError(), "epilogue_kernel");
+}
+
+/* With a bias that was not yet added, x is overwritten in place: `pre` gets x + bias only when it
+ * is another buffer, so the bias goes into pre itself when x is pre. */
+static void finish(nn_cuda *cu, const nn_gemm_args *g, const void *x, const void *bias)
+{
+    void *pre = g->pre_activation;
+    bool is_bf16 = g->c_dtype == NN_BF16;
+    if (pre && pre == x && bias) {
+        if (is_bf16)
+            run_epilogue<bf16>(cu, g, pre, NULL, x, bias, NN_ACT_NONE);
+        else
+            run_epilogue<float>(cu, g, pre, NULL, x, bias, NN_ACT_NONE);
+        bias = NULL;
+    }
+    if (is_bf16)
+        run_epilogue<bf16>(cu, g, g->c, pre, x, bias, g->act);
+    else
+        run_epilogue<float>(cu, g, g->c, pre, x, bias, g->act);
+}
+
+void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (g->m == 0 || g->n == 0) return;
+    if (g->accumulate != 0.f && (g->act != NN_ACT_NONE || g->pre_activation)) {
+        nn_cuda_fail(cu, "%s: a product cannot both accumulate and have an activation", be->device);
+        return;
+    }
+    void *product = g->pre_activation ? g->pre_activation : g->c;
+    if (g->k == 0) {
+        size_t bytes = (size_t)(g->m * g->n) * element_size(g->c_dtype);
+        if (g->accumulate == 0.f) be->zero(be, product, bytes);
+        if (g->bias || g->act != NN_ACT_NONE || g->pre_activation) finish(cu, g, product, g->bias);
+        return;
+    }
+    /* cuBLASLt's GELU is the tanh form with the tensor-core kernels' approximate tanh: close enough
+     * beside their products, not beside true single precision. */
+    bool full = g->dtype == NN_F32 && g->precision != NN_TF32;
+    if (g->act == NN_ACT_GELU_TANH && g->bias && !full && (!g->pre_activation || g->n % 8 == 0)) {
+        cublasLtEpilogue_t fused =
+            g->pre_activation ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS;
+        if (multiply(cu, g, g->c, g->pre_activation, fused)) return;
+    }
+    bool biased = g->bias && multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_BIAS);
+    if (!biased && !multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_DEFAULT)) {
+        nn_cuda_fail(cu, "%s: cuBLASLt has no product of m %lld n %lld k %lld%s%s", be->device,
+                     (long long)g->m, (long long)g->n, (long long)g->k,
+                     g->trans_a ? ", a transposed" : "", g->trans_b ? ", b transposed" : "");
+        return;
+    }
+    const void *missing = biased ? NULL : g->bias;
+    if (missing || g->act != NN_ACT_NONE || g->pre_activation) finish(cu, g, product, missing);
+}
