@@ -41,7 +41,7 @@ CFLAGS_nn      := $(if $(filter x86_64,$(ARCH)),-march=x86-64-v3) -fno-math-errn
                   $(shell pkg-config --cflags openblas 2>/dev/null)
 
 NVCCFLAGS := -O3 -I. -std=c++17 -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_80,code=compute_80 \
-             --expt-relaxed-constexpr -Xcompiler -Wall,-Wextra,-Wno-unused-parameter -lineinfo $(NVCC_EXTRA)
+             --expt-relaxed-constexpr --extended-lambda -Xcompiler -Wall,-Wextra,-Wno-unused-parameter -lineinfo $(NVCC_EXTRA)
 CUDA_HOME := $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 
 LIBS_core := -lcjson -lcsv -lzip -lz -lbz2 -llzma -llz4 -lm
