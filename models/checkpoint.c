@@ -1,0 +1,153 @@
+/* models/checkpoint.c: see checkpoint.h. */
+#include "models/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/doc.h"
+#include "core/safetensors.h"
+#include "core/version.h"
+#include "nn/backend.h"
+
+/* The flat blocks of a training state, by the prefix that their tensors get. */
+typedef struct block {
+    const char *prefix;
+    float *device; /* NULL: this run has none */
+} block;
+
+static int blocks_of(block out[4], const nn_params *p)
+{
+    out[0] = (block){"", p->data};
+    out[1] = (block){"adamw.m/", p->moment1};
+    out[2] = (block){"adamw.v/", p->moment2};
+    out[3] = (block){"ema/", p->ema};
+    return 4;
+}
+
+static me_code put_block(me_arena *arena, me_value *tensors, const nn_params *p, const block *b,
+                         float *host, me_err *err)
+{
+    p->be->download(p->be, host, b->device, (size_t)p->size * sizeof *host);
+    for (int64_t i = 0; i < p->n; i++) {
+        const nn_param *q = &p->items[i];
+        const char *name = me_arena_printf(arena, "%s%s", b->prefix, q->name);
+        me_value *array = me_value_array(arena, ME_F32, q->ndim, q->shape, host + q->offset);
+        if (!name || !array) return me_fail_mem(err, "a checkpoint");
+        me_code code = me_dict_put(arena, tensors, name, array, err);
+        if (code != ME_OK) return code;
+    }
+    return ME_OK;
+}
+
+static me_code put_string(me_arena *arena, me_value *dict, const char *key, const char *text,
+                          me_err *err)
+{
+    me_value *v = me_value_string(arena, text);
+    return v ? me_dict_put(arena, dict, key, v, err) : me_fail_mem(err, "a checkpoint");
+}
+
+me_code model_checkpoint_write(const char *path, model *m, const me_value *metadata, me_err *err)
+{
+    me_arena arena = {0};
+    nn_params *p = &m->params;
+    block blocks[4];
+    int n = blocks_of(blocks, p);
+    float *host = malloc((size_t)n * (size_t)p->size * sizeof *host);
+    me_value *tensors = me_value_new(&arena, ME_DICT), *strings = me_value_new(&arena, ME_DICT);
+    me_code code = host && tensors && strings ? ME_OK : me_fail_mem(err, "a checkpoint");
+    char step[32];
+    snprintf(step, sizeof step, "%lld", (long long)p->step);
+    const char *own[][2] = {{"schema", MODEL_CHECKPOINT_SCHEMA},
+                            {"model", m->kind->name},
+                            {"step", step},
+                            {"mebench", me_version()},
+                            {"git", me_git()}};
+    for (size_t i = 0; i < sizeof own / sizeof *own && code == ME_OK; i++)
+        code = put_string(&arena, strings, own[i][0], own[i][1], err);
+    for (size_t i = 0; metadata && i < metadata->as.dict.length && code == ME_OK; i++)
+        code = me_dict_set(&arena, strings, metadata->as.dict.keys[i], metadata->as.dict.values[i],
+                           err);
+    for (int i = 0; i < n && code == ME_OK; i++)
+        if (blocks[i].device)
+            code =
+                put_block(&arena, tensors, p, &blocks[i], host + (size_t)i * (size_t)p->size, err);
+    if (code == ME_OK && m->kind->describe)
+        code = m->kind->describe(m, &arena, tensors, strings, err);
+    if (code == ME_OK) code = p->be->status(p->be, err);
+    if (code == ME_OK) code = me_safetensors_write(path, tensors, strings, err);
+    free(host);
+    me_arena_release(&arena);
+    return code;
+}
+
+static const char *stored(const me_doc *doc, const char *key)
+{
+    const me_value *v = doc->metadata ? me_dict_get(doc->metadata, key) : NULL;
+    return v && v->kind == ME_STRING ? v->as.string.data : NULL;
+}
+
+static me_code read_block(const char *path, const me_value *root, const nn_params *p,
+                          const block *b, float *host, me_err *err)
+{
+    memset(host, 0, (size_t)p->size * sizeof *host);
+    for (int64_t i = 0; i < p->n; i++) {
+        const nn_param *q = &p->items[i];
+        char name[256];
+        snprintf(name, sizeof name, "%s%s", b->prefix, q->name);
+        const me_value *v = me_dict_get(root, name);
+        if (!v || v->kind != ME_ARRAY)
+            return me_fail(err, ME_EFORMAT,
+                           "%s: %s is missing; was it saved by a run with other options?", path,
+                           name);
+        if (me_array_count(&v->as.array) != nn_count(&q->tensor))
+            return me_fail(err, ME_EFORMAT, "%s: %s holds %lld numbers, expected %lld", path, name,
+                           (long long)me_array_count(&v->as.array),
+                           (long long)nn_count(&q->tensor));
+        me_code code = me_array_read_f32(&v->as.array, host + q->offset, err);
+        if (code != ME_OK) return code;
+    }
+    p->be->upload(p->be, b->device, host, (size_t)p->size * sizeof *host);
+    return ME_OK;
+}
+
+me_code model_checkpoint_read(const char *path, model *m, const char *options, me_err *err)
+{
+    me_doc doc;
+    me_code code = me_doc_open(&doc, path, err);
+    if (code != ME_OK) return code;
+    nn_params *p = &m->params;
+    const char *schema = stored(&doc, "schema"), *kind = stored(&doc, "model"),
+               *step = stored(&doc, "step");
+    const char *before = stored(&doc, "options");
+    if (!schema || strcmp(schema, MODEL_CHECKPOINT_SCHEMA) != 0)
+        code = me_fail(err, ME_EFORMAT, "%s: expected a checkpoint (%s), found %s", path,
+                       MODEL_CHECKPOINT_SCHEMA, schema ? schema : doc.format);
+    else if (!kind || strcmp(kind, m->kind->name) != 0)
+        code = me_fail(err, ME_EFORMAT, "%s: expected a checkpoint of %s, found one of %s", path,
+                       m->kind->name, kind ? kind : "nothing");
+    else if (options && before && strcmp(options, before) != 0)
+        code = me_fail(
+            err, ME_EDATA,
+            "%s: it was made with other options; resume with\n  %s\nor train into another folder",
+            path, before);
+    char *end = NULL;
+    long long done = step ? strtoll(step, &end, 10) : -1;
+    if (code == ME_OK && (done < 0 || *end))
+        code = me_fail(err, ME_EFORMAT, "%s: its step is no number: %.40s", path,
+                       step ? step : "missing");
+    block blocks[4];
+    int n = blocks_of(blocks, p);
+    float *host = code == ME_OK ? malloc((size_t)p->size * sizeof *host) : NULL;
+    if (code == ME_OK && !host) code = me_fail_mem(err, "a checkpoint");
+    for (int i = 0; i < n && code == ME_OK; i++)
+        if (blocks[i].device) code = read_block(path, doc.root, p, &blocks[i], host, err);
+    if (code == ME_OK) {
+        p->step = done;
+        if (p->shadow) code = nn_params_shadow(p, err);
+    }
+    if (code == ME_OK) code = p->be->status(p->be, err);
+    free(host);
+    me_doc_close(&doc);
+    return code;
+}
