@@ -44,8 +44,8 @@ typedef struct me_err {
 #define ME_PRINTF(fmt, args)
 #endif
 
-/* Fills `err` unless it already holds a failure; returns `code`, so that `return me_fail(...)` reads
- * as one sentence. */
+/* Fills `err` unless it already holds a failure; returns `code`, so that `return me_fail(...)`
+ * reads as one sentence. */
 me_code me_fail(me_err *err, me_code code, const char *fmt, ...) ME_PRINTF(3, 4);
 me_code me_vfail(me_err *err, me_code code, const char *fmt, va_list args);
 

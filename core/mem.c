@@ -34,7 +34,10 @@ struct me_arena_block {
     unsigned char *data; /* aligned start inside this allocation */
 };
 
-void me_arena_init(me_arena *arena) { memset(arena, 0, sizeof *arena); }
+void me_arena_init(me_arena *arena)
+{
+    memset(arena, 0, sizeof *arena);
+}
 
 void me_arena_release(me_arena *arena)
 {
@@ -53,7 +56,8 @@ static struct me_arena_block *block_new(size_t size)
 {
     size_t bytes = sizeof(struct me_arena_block) + ALIGN + size;
     if (bytes < size) return NULL;
-    /* calloc: large blocks come as untouched zero pages, so a sparse user pays for what it writes. */
+    /* calloc: large blocks come as untouched zero pages, so a sparse user pays for what it writes.
+     */
     struct me_arena_block *b = calloc(1, bytes);
     if (!b) return NULL;
     uintptr_t start = (uintptr_t)(b + 1);

@@ -1,7 +1,7 @@
 /* core/mem.h: arenas.
  *
- * What comes from an arena lives as long as the arena; what has `_open` must be `_close`d; everything
- * else is borrowed for the call. Plain data has no free function.
+ * What comes from an arena lives as long as the arena; what has `_open` must be `_close`d;
+ * everything else is borrowed for the call. Plain data has no free function.
  *
  * An arena is a chain of blocks with a bump pointer; allocations are 64-byte aligned and zeroed.
  * Under AddressSanitizer free space is poisoned and allocations are separated by redzones.

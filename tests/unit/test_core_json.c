@@ -73,23 +73,45 @@ Test(json, scalars_and_a_byte_order_mark_may_stand_alone)
 
 Test(json, what_the_grammar_forbids_is_refused_with_its_place)
 {
-    // clang-format off
-    static const struct { const char *text, *because; } cases[] = {
-        {"", "found no text"}, {" \n", "found no text"}, {"{\"a\": 1} x", "column 10: text after"},
-        {"1 2", "text after"}, {"{\"a\":1,\n \"a\":2}", "\"a\" occurs twice"},
-        {"[1,\n  2,]", "line 2, column 5: expected a value"}, {"[01]", "does not begin with 0"},
-        {"[1.]", "after the point"}, {"[.5]", "expected a value"}, {"[1e]", "in the exponent"},
-        {"[-]", "expected a digit"}, {"[+1]", "expected a value"}, {"[NaN]", "JSON has no NaN"},
-        {"[Infinity]", "no Infinity"}, {"[1e999]", "too large"}, {"{'a':1}", "double quotes"},
-        {"{\"a\" 1}", "expected ':'"}, {"{\"a\":1", "expected ',' or '}'"}, {"[1 2]", "expected ',' or ']'"},
-        {"\"a", "ends inside"}, {"\"a\tb\"", "control character"}, {"\"\\x\"", "unknown escape"},
-        {"\"\\u12g4\"", "four hexadecimal"}, {"\"\\ud800\"", "surrogate"}, {"\"\\udc00\\ud800\"", "surrogate"},
-        {"\"\\ud800\\u0041\"", "surrogate"}, {"\"\\u0000\"", "\\u0000"}, {"\"\xff\"", "not UTF-8"},
-        {"\"\xc0\x80\"", "not UTF-8"}, {"\"\xed\xa0\x80\"", "not UTF-8"}, {"\"\xe2\x82\"", "not UTF-8"},
-        {"\"\xf4\x90\x80\x80\"", "not UTF-8"}, {"tru", "expected a value"}, {"[", "ends where"},
+    static const struct {
+        const char *text, *because;
+    } cases[] = {
+        {"", "found no text"},
+        {" \n", "found no text"},
+        {"{\"a\": 1} x", "column 10: text after"},
+        {"1 2", "text after"},
+        {"{\"a\":1,\n \"a\":2}", "\"a\" occurs twice"},
+        {"[1,\n  2,]", "line 2, column 5: expected a value"},
+        {"[01]", "does not begin with 0"},
+        {"[1.]", "after the point"},
+        {"[.5]", "expected a value"},
+        {"[1e]", "in the exponent"},
+        {"[-]", "expected a digit"},
+        {"[+1]", "expected a value"},
+        {"[NaN]", "JSON has no NaN"},
+        {"[Infinity]", "no Infinity"},
+        {"[1e999]", "too large"},
+        {"{'a':1}", "double quotes"},
+        {"{\"a\" 1}", "expected ':'"},
+        {"{\"a\":1", "expected ',' or '}'"},
+        {"[1 2]", "expected ',' or ']'"},
+        {"\"a", "ends inside"},
+        {"\"a\tb\"", "control character"},
+        {"\"\\x\"", "unknown escape"},
+        {"\"\\u12g4\"", "four hexadecimal"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\udc00\\ud800\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\\u0000\"", "\\u0000"},
+        {"\"\xff\"", "not UTF-8"},
+        {"\"\xc0\x80\"", "not UTF-8"},
+        {"\"\xed\xa0\x80\"", "not UTF-8"},
+        {"\"\xe2\x82\"", "not UTF-8"},
+        {"\"\xf4\x90\x80\x80\"", "not UTF-8"},
+        {"tru", "expected a value"},
+        {"[", "ends where"},
         {"/**/1", "expected a value"},
     };
-    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused(cases[i].text, strlen(cases[i].text), cases[i].because);
     refused("[1]\0", 4, "text after");
@@ -169,14 +191,22 @@ Test(json, text_is_indented_and_keeps_the_order_of_keys)
 
 Test(json, doubles_are_written_shortest_and_read_back_equal)
 {
-    // clang-format off
-    static const struct { double x; const char *text; } cases[] = {
-        {0.1, "0.1"}, {1.0 / 3, "0.3333333333333333"}, {0.1 + 0.2, "0.30000000000000004"}, {100, "100.0"},
-        {-0.0, "-0.0"}, {5e-324, "5e-324"}, {DBL_MAX, "1.7976931348623157e+308"}, {1e22, "1e+22"},
-        {(double)0.3f, "0.30000001192092896"}, {9007199254740994.0, "9007199254740994.0"},
+    static const struct {
+        double x;
+        const char *text;
+    } cases[] = {
+        {0.1, "0.1"},
+        {1.0 / 3, "0.3333333333333333"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {100, "100.0"},
+        {-0.0, "-0.0"},
+        {5e-324, "5e-324"},
+        {DBL_MAX, "1.7976931348623157e+308"},
+        {1e22, "1e+22"},
+        {(double)0.3f, "0.30000001192092896"},
+        {9007199254740994.0, "9007199254740994.0"},
         {DBL_MIN, "2.2250738585072014e-308"},
     };
-    // clang-format on
     me_arena arena = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *text = text_of(&arena, me_value_float(&arena, cases[i].x));

@@ -18,19 +18,49 @@ typedef struct options {
 
 #define FIELD(f) .offset = offsetof(options, f)
 
-// clang-format off
 static const me_opt table[] = {
     {.name = "strict", .type = ME_OPT_BOOL, FIELD(strict), .help = "fail where files are missing"},
-    {.name = "color", .type = ME_OPT_BOOL, FIELD(color), .fallback = "true", .help = "colour the table"},
-    {.name = "batch-size", .type = ME_OPT_INT, FIELD(batch_size), .fallback = "32", .lo = 1, .hi = 1024, .help = "gallery of a batch"},
+    {.name = "color",
+     .type = ME_OPT_BOOL,
+     FIELD(color),
+     .fallback = "true",
+     .help = "colour the table"},
+    {.name = "batch-size",
+     .type = ME_OPT_INT,
+     FIELD(batch_size),
+     .fallback = "32",
+     .lo = 1,
+     .hi = 1024,
+     .help = "gallery of a batch"},
     {.name = "seed", .type = ME_OPT_INT, FIELD(seed), .fallback = "0", .help = "of the shuffle"},
-    {.name = "rate", .type = ME_OPT_FLOAT, FIELD(rate), .fallback = "1e-4", .lo = 0, .hi = INFINITY, .help = "learning rate"},
-    {.name = "out", .type = ME_OPT_STRING, FIELD(out), .value = "DIR", .help = "where the results go"},
-    {.name = "device", .type = ME_OPT_CHOICE, FIELD(device), .fallback = "auto", .choices = "auto|cpu|cuda", .value = "NAME", .help = "what computes"},
-    {.name = "gelu", .type = ME_OPT_CHOICE, FIELD(gelu), .fallback = "tanh", .choices = "tanh|erf", .help = "form of the activation function, a long text about it that does not fit a line of the terminal and is wrapped"},
+    {.name = "rate",
+     .type = ME_OPT_FLOAT,
+     FIELD(rate),
+     .fallback = "1e-4",
+     .lo = 0,
+     .hi = INFINITY,
+     .help = "learning rate"},
+    {.name = "out",
+     .type = ME_OPT_STRING,
+     FIELD(out),
+     .value = "DIR",
+     .help = "where the results go"},
+    {.name = "device",
+     .type = ME_OPT_CHOICE,
+     FIELD(device),
+     .fallback = "auto",
+     .choices = "auto|cpu|cuda",
+     .value = "NAME",
+     .help = "what computes"},
+    {.name = "gelu",
+     .type = ME_OPT_CHOICE,
+     FIELD(gelu),
+     .fallback = "tanh",
+     .choices = "tanh|erf",
+     .help = "form of the activation function, a long text about it that does not fit a line of "
+             "the terminal and is wrapped"},
     {.name = NULL},
 };
-// clang-format on
 
 typedef struct state {
     options o;

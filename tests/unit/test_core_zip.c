@@ -108,12 +108,12 @@ static void refused(const builder *b, const char *because)
 
 Test(zip, stored_entries_are_views_whatever_their_headers_look_like)
 {
-    // clang-format off
     static const oddity cases[] = {
-        {0}, {.flags = 0x0808, .descriptor = true, .padding = 37}, {.zip64 = true},
+        {0},
+        {.flags = 0x0808, .descriptor = true, .padding = 37},
+        {.zip64 = true},
         {.flags = 0x0808, .descriptor = true, .zip64 = true},
     };
-    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         builder b = {0};
         add(&b, "archive/data.pkl", "hello", 5, cases[i]);
@@ -183,15 +183,18 @@ Test(zip, an_empty_archive_has_no_entries)
 
 Test(zip, what_lies_is_refused)
 {
-    // clang-format off
-    static const struct { oddity odd; const char *because; } cases[] = {
-        {{.crc = 1}, "entry a: CRC"}, {{.flags = 1}, "entry a is encrypted"},
-        {{.method = 12}, "compression method 12"}, {{.declared = 1u << 30}, "which cannot be"},
+    static const struct {
+        oddity odd;
+        const char *because;
+    } cases[] = {
+        {{.crc = 1}, "entry a: CRC"},
+        {{.flags = 1}, "entry a is encrypted"},
+        {{.method = 12}, "compression method 12"},
+        {{.declared = 1u << 30}, "which cannot be"},
         {{.declared = 1u << 30, .packed = 1u << 30}, "which cannot be"},
         {{.method = 8, .declared = 1u << 30}, "which cannot be"},
         {{.method = 8}, "entry a: "}, /* not a deflate stream */
     };
-    // clang-format on
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         builder b = {0};
         add(&b, "a", "hello", 5, cases[i].odd);
