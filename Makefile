@@ -18,8 +18,8 @@ DEPS_nn        := core
 DEPS_motion    := core
 DEPS_metrics   := core motion
 DEPS_tmr       := core nn motion
-DEPS_models    := core nn motion tmr
-DEPS_baselines := core nn motion tmr models
+DEPS_models    := core nn motion metrics tmr
+DEPS_baselines := core nn motion metrics tmr models
 DEPS_reports   := core metrics
 DEPS_eval      := core nn motion metrics tmr models baselines reports
 
