@@ -144,9 +144,10 @@ static bool scan_number(const char **at, const char *end, double *out)
         v *= powers[exponent];
     else
         v *= pow(10, exponent);
+    if (!isfinite(v)) return false;
     *out = negative ? -v : v;
     *at = p;
-    return isfinite(v);
+    return true;
 }
 
 static me_code number(scanner *s, double *out)
@@ -322,11 +323,8 @@ static me_code read_values(reader *r, int64_t frames)
     for (double ignored;; b->extra_values++) {
         skip_space(s);
         if (s->at == s->end) return ME_OK;
-        const char *before = s->at;
-        if (!scan_number(&s->at, s->end, &ignored)) {
-            s->at = before;
+        if (!scan_number(&s->at, s->end, &ignored))
             return wanted(s, "numbers or the end of the file after the last frame", next(s));
-        }
     }
 }
 
