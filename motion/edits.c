@@ -5,7 +5,7 @@
 
 #include "motion/mat3.h"
 
-#define ROW(clip, t) ((clip)->pose + (t) * MOTION_POSE)
+#define ROW(clip, t) ((clip)->pose + (t)*MOTION_POSE)
 #define SIX(row, j) ((row) + 3 + 6 * (j))
 
 void motion_canonicalise(motion_clip *clip)
@@ -63,7 +63,8 @@ static double window(int64_t t, int64_t from, int64_t to, int64_t width)
 {
     if (t < from || t >= to) return 0;
     if (width <= 0) return 1;
-    double in = (double)(t - from + 1) / (double)(width + 1), out = (double)(to - t) / (double)(width + 1);
+    double in = (double)(t - from + 1) / (double)(width + 1),
+           out = (double)(to - t) / (double)(width + 1);
     return ease(in < out ? in : out);
 }
 
@@ -82,8 +83,8 @@ static void mix_rows(float *out, const float *a, const float *b, double w)
     for (int j = 0; j < MOTION_JOINTS; j++) mix_joint(SIX(out, j), SIX(a, j), SIX(b, j), w);
 }
 
-static me_code copy_clip(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from, int64_t frames,
-                         me_err *err)
+static me_code copy_clip(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from,
+                         int64_t frames, me_err *err)
 {
     me_code code = motion_clip_new(out, arena, frames, false, err);
     if (code == ME_OK && frames > 0)
@@ -91,15 +92,15 @@ static me_code copy_clip(motion_clip *out, me_arena *arena, const motion_clip *i
     return code;
 }
 
-me_code motion_edit_cut(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from, int64_t frames,
-                        me_err *err)
+me_code motion_edit_cut(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from,
+                        int64_t frames, me_err *err)
 {
     assert(from >= 0 && frames >= 0 && from + frames <= in->frames);
     return copy_clip(out, arena, in, from, frames, err);
 }
 
-/* The pose at a time between frames: rotations on the shortest arc, the translation on a cubic through
- * four frames, so that its speed does not jump. */
+/* The pose at a time between frames: rotations on the shortest arc, the translation on a cubic
+ * through four frames, so that its speed does not jump. */
 static void sample(float *out, const motion_clip *in, double time)
 {
     int64_t last = in->frames - 1, i = (int64_t)floor(time);
@@ -116,11 +117,13 @@ static void sample(float *out, const motion_clip *in, double time)
         double m0 = i > 0 ? 0.5 * (p1 - (double)before[k]) : p1 - p0;
         double m1 = next < last ? 0.5 * ((double)after[k] - p0) : p1 - p0;
         double v = 1 - u;
-        out[k] = (float)(v * v * (1 + 2 * u) * p0 + u * v * v * m0 + u * u * (3 - 2 * u) * p1 - u * u * v * m1);
+        out[k] = (float)(v * v * (1 + 2 * u) * p0 + u * v * v * m0 + u * u * (3 - 2 * u) * p1 -
+                         u * u * v * m1);
     }
 }
 
-me_code motion_edit_speed(motion_clip *out, me_arena *arena, const motion_clip *in, double speed, me_err *err)
+me_code motion_edit_speed(motion_clip *out, me_arena *arena, const motion_clip *in, double speed,
+                          me_err *err)
 {
     assert(in->frames > 0 && speed > 0);
     double length = (double)(in->frames - 1);
@@ -131,8 +134,8 @@ me_code motion_edit_speed(motion_clip *out, me_arena *arena, const motion_clip *
     return ME_OK;
 }
 
-me_code motion_edit_speed_part(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from, int64_t to,
-                               double speed, int64_t width, me_err *err)
+me_code motion_edit_speed_part(motion_clip *out, me_arena *arena, const motion_clip *in,
+                               int64_t from, int64_t to, double speed, int64_t width, me_err *err)
 {
     assert(in->frames > 0 && speed > 0 && from >= 0 && to <= in->frames);
     for (int pass = 0; pass < 2; pass++) {
@@ -143,13 +146,14 @@ me_code motion_edit_speed_part(motion_clip *out, me_arena *arena, const motion_c
             double w = window((int64_t)time, from, to, width);
             time += pow(speed, w);
         }
-        if (!pass && motion_clip_new(out, arena, frames, false, err)) return err ? err->code : ME_EDATA;
+        if (!pass && motion_clip_new(out, arena, frames, false, err))
+            return err ? err->code : ME_EDATA;
     }
     return ME_OK;
 }
 
-me_code motion_edit_hold(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t at, int64_t frames,
-                         int64_t width, me_err *err)
+me_code motion_edit_hold(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t at,
+                         int64_t frames, int64_t width, me_err *err)
 {
     assert(in->frames > 0 && at >= 0 && at < in->frames && frames >= 0 && width >= 0);
     int64_t begin = at - width / 2 > 0 ? at - width / 2 : 0, total = in->frames + frames + width;
@@ -160,7 +164,8 @@ me_code motion_edit_hold(motion_clip *out, me_arena *arena, const motion_clip *i
             if (pass) sample(ROW(out, n), in, time);
             /* Runs, slows down, stands, starts over, runs. */
             double slow = width > 0 ? (double)(n + 1 - begin) / (double)width : n + 1 > begin;
-            double fast = width > 0 ? (double)(n + 1 - begin - width - frames) / (double)width : n + 1 > begin + frames;
+            double fast = width > 0 ? (double)(n + 1 - begin - width - frames) / (double)width
+                                    : n + 1 > begin + frames;
             time += 1 - ease(slow) + ease(fast);
         }
         if (!pass && motion_clip_new(out, arena, n, false, err)) return err ? err->code : ME_EDATA;
@@ -189,7 +194,8 @@ me_code motion_edit_mirror(motion_clip *out, me_arena *arena, const motion_clip 
         for (int j = 0; j < MOTION_JOINTS; j++) {
             double r[9];
             motion_mat3_from_6d(r, SIX(from, motion_mirror_joint[j]));
-            if (j > 0) mirror_rotation(r);
+            if (j > 0)
+                mirror_rotation(r);
             else { /* S R M, S the reflection of the world along the body's left at frame 0 */
                 for (int c = 0; c < 3; c++) {
                     double dot = left[0] * r[c] + left[1] * r[3 + c];
@@ -204,7 +210,8 @@ me_code motion_edit_mirror(motion_clip *out, me_arena *arena, const motion_clip 
     return ME_OK;
 }
 
-/* Mean of a joint's rotations: the one from which the deviations sum to zero (three steps suffice). */
+/* Mean of a joint's rotations: the one from which the deviations sum to zero (three steps suffice).
+ */
 static void mean_rotation(double mean[9], const motion_clip *in, int joint)
 {
     motion_mat3_from_6d(mean, SIX(ROW(in, in->frames / 2), joint));
@@ -221,8 +228,8 @@ static void mean_rotation(double mean[9], const motion_clip *in, int joint)
     }
 }
 
-me_code motion_edit_amplitude(motion_clip *out, me_arena *arena, const motion_clip *in, unsigned parts, double scale,
-                              me_err *err)
+me_code motion_edit_amplitude(motion_clip *out, me_arena *arena, const motion_clip *in,
+                              unsigned parts, double scale, me_err *err)
 {
     if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
     for (int j = 1; j < MOTION_JOINTS && in->frames > 0; j++) {
@@ -240,8 +247,8 @@ me_code motion_edit_amplitude(motion_clip *out, me_arena *arena, const motion_cl
     return ME_OK;
 }
 
-me_code motion_edit_still(motion_clip *out, me_arena *arena, const motion_clip *in, unsigned parts, int64_t width,
-                          me_err *err)
+me_code motion_edit_still(motion_clip *out, me_arena *arena, const motion_clip *in, unsigned parts,
+                          int64_t width, me_err *err)
 {
     if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
     for (int j = 1; j < MOTION_JOINTS && in->frames > 0; j++) {
@@ -258,19 +265,22 @@ me_code motion_edit_still(motion_clip *out, me_arena *arena, const motion_clip *
     return ME_OK;
 }
 
-me_code motion_edit_graft(motion_clip *out, me_arena *arena, const motion_clip *in, const motion_clip *donor,
-                          unsigned parts, int64_t from, int64_t to, int64_t width, me_err *err)
+me_code motion_edit_graft(motion_clip *out, me_arena *arena, const motion_clip *in,
+                          const motion_clip *donor, unsigned parts, int64_t from, int64_t to,
+                          int64_t width, me_err *err)
 {
     assert(from >= 0 && from <= to && to <= in->frames && donor->frames > 0);
     if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
     /* A donor that is too short is played slower. */
-    double rate = donor->frames >= to - from ? 1 : (double)(donor->frames - 1) / (double)(to - from);
+    double rate =
+        donor->frames >= to - from ? 1 : (double)(donor->frames - 1) / (double)(to - from);
     for (int64_t t = from; t < to; t++) {
         float row[MOTION_POSE];
         sample(row, donor, rate * (double)(t - from));
         for (int j = 1; j < MOTION_JOINTS; j++)
             if (motion_part_has(parts, j))
-                mix_joint(SIX(ROW(out, t), j), SIX(ROW(in, t), j), SIX(row, j), window(t, from, to, width));
+                mix_joint(SIX(ROW(out, t), j), SIX(ROW(in, t), j), SIX(row, j),
+                          window(t, from, to, width));
     }
     return ME_OK;
 }
@@ -283,7 +293,8 @@ typedef struct placement {
 /* Puts frame `next` of a clip where the row `here` stands and faces. */
 static placement place(const float *here, const float *next)
 {
-    placement p = {.from = {(double)next[0], (double)next[1]}, .to = {(double)here[0], (double)here[1]}};
+    placement p = {.from = {(double)next[0], (double)next[1]},
+                   .to = {(double)here[0], (double)here[1]}};
     motion_mat3_axis(p.turn, 2, motion_heading(here) - motion_heading(next));
     return p;
 }
@@ -299,8 +310,8 @@ static void put(float *out, const float *row, const placement *p)
     motion_mat3_to_6d(SIX(out, 0), r);
 }
 
-me_code motion_edit_repeat(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from, int64_t to,
-                           int times, int64_t width, me_err *err)
+me_code motion_edit_repeat(motion_clip *out, me_arena *arena, const motion_clip *in, int64_t from,
+                           int64_t to, int times, int64_t width, me_err *err)
 {
     assert(from >= 0 && from < to && to <= in->frames && times >= 1 && width >= 0);
     int64_t span = to - from, total = in->frames + (times - 1) * span;
@@ -325,7 +336,8 @@ me_code motion_edit_repeat(motion_clip *out, me_arena *arena, const motion_clip 
             int64_t old = to + since < in->frames ? to + since : in->frames - 1;
             float row[MOTION_POSE];
             put(row, ROW(in, old), &before);
-            mix_rows(ROW(out, t), row, ROW(out, t), ease((double)(since + 1) / (double)(width + 1)));
+            mix_rows(ROW(out, t), row, ROW(out, t),
+                     ease((double)(since + 1) / (double)(width + 1)));
         }
     }
     return ME_OK;

@@ -7,13 +7,15 @@
  * script; source and target are performed by the same person, with other small noise.
  *
  * Balance, so that copying the source does not win. Pairs come in groups of four, of one person:
- *   star    M0>M1  M0>M2  M0>M3  M0>M4     one source, four different edits: four-way ties at best
- *   square  M0>M1  M1>M2  M2>M3  M3>M0     two edits and their inverses: every target is another's
- * source chain   M0>M1  M1>M0  M0>M2  M2>M3     both directions of an edit, and a second edit on
- * top No two pairs of a group have the same target, so a perfect editor keeps rank 1, whereas a
- * copied source meets its own twin or another pair's exact target in the gallery. The vocabulary is
- * small and the edits are strong against the spread of people, so that batches of strangers hold
- * near neighbours too.
+ *  - star, M0>M1 M0>M2 M0>M3 M0>M4: one source, four different edits: a four-way tie at best;
+ *  - twins, M0>M1 M1>M0 M2>M3 M3>M2: both directions of two edits, M2 an edit of M0: every target is
+ *    another pair's source;
+ *  - chain, M0>M1 M1>M0 M0>M2 M2>M3: both directions of an edit, a second edit, one on top of it.
+ *
+ * No two pairs of a group have the same target, so a perfect editor keeps rank 1, whereas a copied
+ * source meets its own twin or another pair's exact target in the gallery. The vocabulary is small
+ * and the edits are strong against the spread of people, so that batches of strangers hold near
+ * neighbours too.
  *
  * Group g depends on (seed, g) alone: a longer benchmark begins with the shorter one, for any
  * number of threads. A group (hence a person and a source) never crosses splits.

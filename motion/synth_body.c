@@ -1,5 +1,6 @@
-/* motion/synth_body.c: from controls to a pose: two-bone inverse kinematics of the legs on the mean body, arms
- * and spine from their angles, and the height of the pelvis that lets planted feet stay where they are. */
+/* motion/synth_body.c: from controls to a pose: two-bone inverse kinematics of the legs on the mean
+ * body, arms and spine from their angles, and the height of the pelvis that lets planted feet stay
+ * where they are. */
 #include "motion/edits.h"
 #include "motion/synth_priv.h"
 
@@ -11,7 +12,8 @@ void synth_smooth(double *values, int64_t n, int64_t stride, double sigma)
     enum { MOST = 16 };
     double kernel[2 * MOST + 1], copy[SYNTH_MAX_FRAMES], sum = 0;
     int radius = (int)synth_clamp(ceil(3 * sigma), 1, MOST);
-    for (int k = -radius; k <= radius; k++) sum += kernel[k + radius] = exp(-0.5 * k * k / (sigma * sigma));
+    for (int k = -radius; k <= radius; k++)
+        sum += kernel[k + radius] = exp(-0.5 * k * k / (sigma * sigma));
     for (int64_t i = 0; i < n; i++) copy[i] = values[i * stride];
     for (int64_t i = 0; i < n; i++) {
         double v = 0;
@@ -41,7 +43,8 @@ static void hip_from_root(double out[3], const synth_frame *f, int side)
     motion_mat3_apply(out, g, motion_mean_body.offset[1 + side]);
 }
 
-/* Lowers the pelvis where a planted foot would be out of reach: the least correction, spread in time. */
+/* Lowers the pelvis where a planted foot would be out of reach: the least correction, spread in
+ * time. */
 static void settle_height(synth_frame *frames, int64_t n)
 {
     double need[SYNTH_MAX_FRAMES], low[SYNTH_MAX_FRAMES];
@@ -53,7 +56,8 @@ static void settle_height(synth_frame *frames, int64_t n)
             if (!(leg->on_floor > 0)) continue;
             double hip[3];
             hip_from_root(hip, &frames[i], side);
-            double dx = frames[i].root[0] + hip[0] - leg->target[0], dz = frames[i].root[2] + hip[2] - leg->target[2];
+            double dx = frames[i].root[0] + hip[0] - leg->target[0],
+                   dz = frames[i].root[2] + hip[2] - leg->target[2];
             double most = leg->target[1] + sqrt(fmax(0.01, reach * reach - dx * dx - dz * dz));
             need[i] = fmin(need[i], most - (frames[i].root[1] + hip[1]));
         }
@@ -87,7 +91,8 @@ static void solve_leg(double g[MOTION_JOINTS][9], const synth_frame *f, int side
     for (int i = 0; i < 3; i++) d[i] /= dist;
     double a = SYNTH_THIGH, b = SYNTH_SHIN;
     double at_hip = acos(synth_clamp((a * a + reach * reach - b * b) / (2 * a * reach), -1, 1));
-    double knee = MOTION_PI - acos(synth_clamp((a * a + b * b - reach * reach) / (2 * a * b), -1, 1));
+    double knee =
+        MOTION_PI - acos(synth_clamp((a * a + b * b - reach * reach) / (2 * a * b), -1, 1));
 
     /* The hinge of the knee points left of where pelvis and foot face, square to the leg. */
     double yaw = 0.5 * (f->yaw + leg->yaw), x[3] = {cos(yaw), 0, -sin(yaw)};
@@ -100,13 +105,16 @@ static void solve_leg(double g[MOTION_JOINTS][9], const synth_frame *f, int side
     motion_mat3_apply(thigh, turn, d);
     double y[3] = {-thigh[0], -thigh[1], -thigh[2]};
     double z[3] = {x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]};
-    double *hip_g = g[1 + side], *knee_g = g[4 + side], *ankle_g = g[7 + side], *toe_g = g[10 + side];
-    for (int i = 0; i < 3; i++) hip_g[3 * i] = x[i], hip_g[3 * i + 1] = y[i], hip_g[3 * i + 2] = z[i];
+    double *hip_g = g[1 + side], *knee_g = g[4 + side], *ankle_g = g[7 + side],
+           *toe_g = g[10 + side];
+    for (int i = 0; i < 3; i++)
+        hip_g[3 * i] = x[i], hip_g[3 * i + 1] = y[i], hip_g[3 * i + 2] = z[i];
     motion_mat3_axis(turn, 0, knee);
     motion_mat3_mul(knee_g, hip_g, turn);
 
     double pitch = leg->pitch, shin = shin_pitch(knee_g, leg->yaw);
-    if (!(leg->on_floor > 0)) pitch = synth_clamp(pitch, shin - 30 * SYNTH_DEGREES, shin + 50 * SYNTH_DEGREES);
+    if (!(leg->on_floor > 0))
+        pitch = synth_clamp(pitch, shin - 30 * SYNTH_DEGREES, shin + 50 * SYNTH_DEGREES);
     turned(ankle_g, leg->yaw, pitch, 0);
     if (leg->free > 0) {
         double follow[9];
@@ -144,7 +152,8 @@ static void solve_arm(double g[MOTION_JOINTS][9], const synth_arm *arm, int side
     static const int joints[4] = {13, 16, 18, 20};
     for (int k = 0; k < 4; k++) {
         if (side == SYNTH_RIGHT)
-            for (int i = 1; i < 3; i++) local[k][i] = -local[k][i], local[k][3 * i] = -local[k][3 * i];
+            for (int i = 1; i < 3; i++)
+                local[k][i] = -local[k][i], local[k][3 * i] = -local[k][3 * i];
         int j = joints[k] + side;
         motion_mat3_mul(g[j], g[motion_parents[j]], local[k]);
     }
@@ -185,5 +194,6 @@ void synth_body(motion_clip *out, synth_frame *frames)
 
     motion_clip pose = {out->frames, out->pose, NULL};
     motion_canonicalise(&pose);
-    if (out->joints) motion_forward_kinematics(&motion_mean_body, out->pose, out->frames, out->joints);
+    if (out->joints)
+        motion_forward_kinematics(&motion_mean_body, out->pose, out->frames, out->joints);
 }

@@ -1,9 +1,10 @@
-/* motion/synth_legs.c: where the feet stand and when they move, and the way of the pelvis that follows from
- * it.
+/* motion/synth_legs.c: where the feet stand and when they move, and the way of the pelvis that
+ * follows from it.
  *
- * A foot is planted, fixed in the world, between its moves; so there is no skating by construction. The
- * pelvis travels with the middle of the feet (each interpolated linearly while it swings, which makes
- * the middle's speed nearly constant), leans over the foot that carries, and is smoothed in time. */
+ * A foot is planted, fixed in the world, between its moves; so there is no skating by construction.
+ * The pelvis travels with the middle of the feet (each interpolated linearly while it swings, which
+ * makes the middle's speed nearly constant), leans over the foot that carries, and is smoothed in
+ * time. */
 #include "motion/synth_priv.h"
 
 /* ---- planning ---- */
@@ -22,7 +23,8 @@ static void add_knot(synth_plan *p, synth_curve_kind curve, double t, double val
 }
 
 /* Rises from t0 to t1, stays until t2, is back at t3. */
-static void add_hump(synth_plan *p, synth_curve_kind curve, double t0, double t1, double t2, double t3, double value)
+static void add_hump(synth_plan *p, synth_curve_kind curve, double t0, double t1, double t2,
+                     double t3, double value)
 {
     add_knot(p, curve, t0, 0, 0);
     add_knot(p, curve, t1, value, 0);
@@ -39,12 +41,13 @@ static double curve_at(const synth_curve *c, double t)
     double h = b->t - a->t;
     if (h <= 0) return b->value;
     double u = (t - a->t) / h, v = 1 - u;
-    return v * v * (1 + 2 * u) * a->value + u * v * v * h * a->slope + u * u * (3 - 2 * u) * b->value -
-           u * u * v * h * b->slope;
+    return v * v * (1 + 2 * u) * a->value + u * v * v * h * a->slope +
+           u * u * (3 - 2 * u) * b->value - u * u * v * h * b->slope;
 }
 
 /* Where a foot stands when the body stands at (x, z) and faces yaw; `narrow` scales the stance. */
-static synth_foot standing(const planner *s, synth_side side, double x, double z, double yaw, double narrow)
+static synth_foot standing(const planner *s, synth_side side, double x, double z, double yaw,
+                           double narrow)
 {
     double sign = side == SYNTH_LEFT ? 1 : -1, half = s->plan->person.stance * narrow;
     return (synth_foot){x + sign * half * cos(yaw), z - sign * half * sin(yaw),
@@ -57,7 +60,8 @@ static synth_foot foot_now(const planner *s, synth_side side)
     return p->moves[side] ? p->move[side][p->moves[side] - 1].to : p->start[side];
 }
 
-static void add_move(planner *s, synth_side side, synth_foot to, double t0, double t1, synth_move how)
+static void add_move(planner *s, synth_side side, synth_foot to, double t0, double t1,
+                     synth_move how)
 {
     synth_plan *p = s->plan;
     if (p->moves[side] == SYNTH_MOVES) return;
@@ -72,15 +76,17 @@ static void add_gesture(planner *s, const synth_action *a, synth_side side, doub
 {
     synth_plan *p = s->plan;
     if (p->gestures < SYNTH_GESTURES)
-        p->gesture[p->gestures++] = (synth_gesture){
-            t0, t1, a->kind, side, a->direction, a->size * p->take.size, a->hold};
+        p->gesture[p->gestures++] =
+            (synth_gesture){t0, t1, a->kind, side, a->direction, a->size * p->take.size, a->hold};
 }
 
 /* The middle of the body goes `distance` in the direction `way`, relative to where it faces. */
 static void advance(planner *s, double distance, synth_direction way)
 {
-    double turn = way == SYNTH_BACKWARD ? MOTION_PI : way == SYNTH_TO_LEFT ? MOTION_PI / 2
-                  : way == SYNTH_TO_RIGHT ? -MOTION_PI / 2 : 0;
+    double turn = way == SYNTH_BACKWARD   ? MOTION_PI
+                  : way == SYNTH_TO_LEFT  ? MOTION_PI / 2
+                  : way == SYNTH_TO_RIGHT ? -MOTION_PI / 2
+                                          : 0;
     s->x += distance * sin(s->yaw + turn);
     s->z += distance * cos(s->yaw + turn);
 }
@@ -90,15 +96,19 @@ static void plan_walk(planner *s, const synth_action *a)
     const synth_person *who = &s->plan->person;
     bool back = a->direction == SYNTH_BACKWARD;
     double step = 0.55 / (a->speed * who->tempo * s->plan->take.tempo);
-    double length = (back ? 0.42 : 0.6) * a->size * who->stride * s->plan->take.size * pow(a->speed, 0.3);
+    double length =
+        (back ? 0.42 : 0.6) * a->size * who->stride * s->plan->take.size * pow(a->speed, 0.3);
     synth_move how = {.lift = back ? 0.05 : 0.035 + 0.02 * a->size,
                       .toe_off = back ? 0.3 : (0.55 + 0.25 * a->size),
-                      .strike = back ? 0 : -0.3, .shift = 0.3};
+                      .strike = back ? 0 : -0.3,
+                      .shift = 0.3};
     synth_side side = a->side;
     for (int i = 0; i <= a->reps; i++, s->t += step, side = !side) {
         /* The last step brings the feet together. */
-        if (i < a->reps) advance(s, length, a->direction);
-        else how.strike = 0;
+        if (i < a->reps)
+            advance(s, length, a->direction);
+        else
+            how.strike = 0;
         add_move(s, side, standing(s, side, s->x, s->z, s->yaw, i < a->reps ? 0.8 : 1), s->t,
                  s->t + 0.76 * step, how);
     }
@@ -132,13 +142,17 @@ static void plan_run(planner *s, const synth_action *a)
     for (int i = 0; i <= a->reps; i++, s->t += step, side = !side) {
         bool last = i == a->reps;
         double begun = i == 0 || last ? 0.5 : 1;
-        synth_move how = {.lift = 0.1 + 0.13 * begun, .toe_off = 0.95 * begun, .strike = last ? 0 : -0.15, .shift = 0.15};
+        synth_move how = {.lift = 0.1 + 0.13 * begun,
+                          .toe_off = 0.95 * begun,
+                          .strike = last ? 0 : -0.15,
+                          .shift = 0.15};
         if (!last) advance(s, length * begun, SYNTH_FORWARD);
         add_move(s, side, standing(s, side, s->x, s->z, s->yaw, last ? 1 : 0.55), s->t,
                  s->t + (i == 0 || last ? 0.9 : 1.32) * step, how);
         /* Low when a foot has just taken over, high in flight. */
         add_knot(s->plan, SYNTH_HEIGHT, s->t, -0.05 + 0.015 * who->bounce, 0);
-        if (!last) add_knot(s->plan, SYNTH_HEIGHT, s->t + 0.6 * step, -0.06 - 0.03 * who->bounce, 0);
+        if (!last)
+            add_knot(s->plan, SYNTH_HEIGHT, s->t + 0.6 * step, -0.06 - 0.03 * who->bounce, 0);
         add_knot(s->plan, SYNTH_PITCH, s->t, lean, 0);
     }
     add_knot(s->plan, SYNTH_HEIGHT, s->t + 0.3, 0, 0);
@@ -166,7 +180,8 @@ static void plan_turn(planner *s, const synth_action *a)
         s->yaw += angle / pairs;
         for (int k = 0; k < 2; k++, s->t += step) {
             synth_side side = k ? !a->side : a->side;
-            add_move(s, side, standing(s, side, s->x, s->z, s->yaw, 1), s->t, s->t + 0.85 * step, how);
+            add_move(s, side, standing(s, side, s->x, s->z, s->yaw, 1), s->t, s->t + 0.85 * step,
+                     how);
         }
     }
     s->t += 0.1;
@@ -203,13 +218,14 @@ static void plan_sit(planner *s, const synth_action *a)
 }
 
 /* One flight of both feet (or of one): crouch, push, ballistic flight of height `rise`, landing. */
-static void plan_flight(planner *s, double rise, double crouch, double speed, double distance, synth_direction way,
-                        int feet)
+static void plan_flight(planner *s, double rise, double crouch, double speed, double distance,
+                        synth_direction way, int feet)
 {
     const double gravity = 9.81, on_toes = 0.05;
     synth_plan *p = s->plan;
     double v = sqrt(2 * gravity * rise), flight = 2 * v / gravity;
-    double down = s->t + 0.38 / speed, off = down + (0.05 + 2 * (crouch + on_toes) / v), on = off + flight;
+    double down = s->t + 0.38 / speed, off = down + (0.05 + 2 * (crouch + on_toes) / v),
+           on = off + flight;
     double low = on + 2.2 * (on_toes + 0.6 * crouch) / v, end = low + 0.3 / speed;
     add_knot(p, SYNTH_HEIGHT, s->t, 0, 0);
     add_knot(p, SYNTH_HEIGHT, down, -crouch, 0);
@@ -241,7 +257,8 @@ static void plan_flight(planner *s, double rise, double crouch, double speed, do
     if (distance > 0) {
         advance(s, distance, way);
         for (int f = 0; f < 2; f++)
-            add_move(s, (synth_side)f, standing(s, (synth_side)f, s->x, s->z, s->yaw, 1), off, on, (synth_move){0});
+            add_move(s, (synth_side)f, standing(s, (synth_side)f, s->x, s->z, s->yaw, 1), off, on,
+                     (synth_move){0});
     }
     s->t = end;
 }
@@ -252,8 +269,8 @@ static void plan_jump(planner *s, const synth_action *a)
     size = a->size * s->plan->take.size * (0.75 + 0.25 * size / a->size);
     for (int i = 0; i < a->reps; i++) {
         bool up = a->direction == SYNTH_UP;
-        plan_flight(s, (up ? 0.27 : 0.17) * size * size, 0.2 * size, a->speed, up ? 0 : (a->direction == SYNTH_FORWARD ? 0.55 : 0.35) * size,
-                    a->direction, 3);
+        plan_flight(s, (up ? 0.27 : 0.17) * size * size, 0.2 * size, a->speed,
+                    up ? 0 : (a->direction == SYNTH_FORWARD ? 0.55 : 0.35) * size, a->direction, 3);
     }
 }
 
@@ -270,7 +287,8 @@ static void plan_hop(planner *s, const synth_action *a)
 /* Kicks and raised knees: one leg in the air, the other carries. */
 static void plan_leg_gesture(planner *s, const synth_action *a)
 {
-    double cycle = synth_traits[a->kind].cycle / (a->speed * s->plan->person.tempo * s->plan->take.tempo);
+    double cycle =
+        synth_traits[a->kind].cycle / (a->speed * s->plan->person.tempo * s->plan->take.tempo);
     for (int i = 0; i < a->reps; i++) {
         add_gesture(s, a, a->side, s->t + 0.08, s->t + 0.08 + cycle + a->hold);
         s->t += 0.16 + cycle + a->hold;
@@ -279,19 +297,21 @@ static void plan_leg_gesture(planner *s, const synth_action *a)
 
 static void plan_lunge(planner *s, const synth_action *a)
 {
-    double cycle = 2.0 / (a->speed * s->plan->person.tempo * s->plan->take.tempo), size = a->size * s->plan->take.size;
+    double cycle = 2.0 / (a->speed * s->plan->person.tempo * s->plan->take.tempo),
+           size = a->size * s->plan->take.size;
     double length = 0.62 * (0.6 + 0.4 * size);
     synth_move how = {.lift = 0.08, .toe_off = 0.35, .strike = -0.15, .shift = 0.3};
     synth_side rear = !a->side;
     for (int i = 0; i < a->reps; i++) {
-        double t0 = s->t, t1 = t0 + 0.28 * cycle, t2 = t0 + 0.46 * cycle, t3 = t2 + a->hold, t4 = t3 + 0.2 * cycle,
-               t5 = t4 + 0.28 * cycle;
+        double t0 = s->t, t1 = t0 + 0.28 * cycle, t2 = t0 + 0.46 * cycle, t3 = t2 + a->hold,
+               t4 = t3 + 0.2 * cycle, t5 = t4 + 0.28 * cycle;
         synth_foot home = foot_now(s, a->side);
         synth_foot out = {home.x + length * sin(s->yaw), home.z + length * cos(s->yaw), s->yaw};
         add_move(s, a->side, out, t0, t1, how);
         add_move(s, a->side, home, t4, t5, how);
         add_hump(s->plan, SYNTH_HEIGHT, t0, t2, t3, t5, -0.27 * size);
-        add_hump(s->plan, (synth_curve_kind)(SYNTH_LEFT_HEEL + rear), t0 + 0.5 * (t1 - t0), t2, t3, t5, 0.75);
+        add_hump(s->plan, (synth_curve_kind)(SYNTH_LEFT_HEEL + rear), t0 + 0.5 * (t1 - t0), t2, t3,
+                 t5, 0.75);
         add_hump(s->plan, SYNTH_PITCH, t0, t2, t3, t5, 0.1);
         s->t = t5 + 0.06 * cycle;
     }
@@ -313,25 +333,49 @@ static void plan_leg_action(planner *s, const synth_action *a)
 {
     switch (a->kind) {
     case SYNTH_WALK:
-        if (a->direction == SYNTH_TO_LEFT || a->direction == SYNTH_TO_RIGHT) plan_sidestep(s, a);
-        else plan_walk(s, a);
+        if (a->direction == SYNTH_TO_LEFT || a->direction == SYNTH_TO_RIGHT)
+            plan_sidestep(s, a);
+        else
+            plan_walk(s, a);
         break;
-    case SYNTH_RUN: plan_run(s, a); break;
-    case SYNTH_MARCH: plan_march(s, a); break;
-    case SYNTH_TURN: plan_turn(s, a); break;
-    case SYNTH_SQUAT: plan_squat(s, a); break;
-    case SYNTH_JUMP: plan_jump(s, a); break;
-    case SYNTH_HOP: plan_hop(s, a); break;
+    case SYNTH_RUN:
+        plan_run(s, a);
+        break;
+    case SYNTH_MARCH:
+        plan_march(s, a);
+        break;
+    case SYNTH_TURN:
+        plan_turn(s, a);
+        break;
+    case SYNTH_SQUAT:
+        plan_squat(s, a);
+        break;
+    case SYNTH_JUMP:
+        plan_jump(s, a);
+        break;
+    case SYNTH_HOP:
+        plan_hop(s, a);
+        break;
     case SYNTH_KICK:
-    case SYNTH_KNEE: plan_leg_gesture(s, a); break;
-    case SYNTH_LUNGE: plan_lunge(s, a); break;
-    case SYNTH_SIT: plan_sit(s, a); break;
-    case SYNTH_TIPTOE: plan_tiptoe(s, a); break;
-    default: break;
+    case SYNTH_KNEE:
+        plan_leg_gesture(s, a);
+        break;
+    case SYNTH_LUNGE:
+        plan_lunge(s, a);
+        break;
+    case SYNTH_SIT:
+        plan_sit(s, a);
+        break;
+    case SYNTH_TIPTOE:
+        plan_tiptoe(s, a);
+        break;
+    default:
+        break;
     }
 }
 
-void synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person, const synth_take *take)
+void synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person,
+                     const synth_take *take)
 {
     memset(out, 0, sizeof *out);
     out->person = *person;
@@ -353,7 +397,8 @@ void synth_plan_make(synth_plan *out, const synth_script *script, const synth_pe
             span->action.speed *= take->tempo * person->tempo;
             span->t1 = begin + synth_action_seconds(&span->action);
             /* Which arm it is; for torso and head the action's own side counts. */
-            if (k <= SYNTH_RIGHT_ARM) span->action.side = k == SYNTH_LEFT_ARM ? SYNTH_LEFT : SYNTH_RIGHT;
+            if (k <= SYNTH_RIGHT_ARM)
+                span->action.side = k == SYNTH_LEFT_ARM ? SYNTH_LEFT : SYNTH_RIGHT;
             end = fmax(end, span->t1);
         }
         s.t = end + (i + 1 < script->phases ? 0.12 : 0);
@@ -371,7 +416,8 @@ typedef struct foot_state {
 
 static synth_foot mix(const synth_foot *a, const synth_foot *b, double u)
 {
-    return (synth_foot){a->x + u * (b->x - a->x), a->z + u * (b->z - a->z), a->yaw + u * (b->yaw - a->yaw)};
+    return (synth_foot){a->x + u * (b->x - a->x), a->z + u * (b->z - a->z),
+                        a->yaw + u * (b->yaw - a->yaw)};
 }
 
 static foot_state foot_at(const synth_plan *p, synth_side side, double t)
@@ -416,21 +462,31 @@ static leg_angles gesture_angles(const synth_gesture *g, double t)
 {
     /* The hold stretches the moment of the extreme, at u = 0.5. */
     double moving = g->t1 - g->t0 - g->hold, half = g->t0 + 0.5 * moving;
-    double u = t < half ? (t - g->t0) / moving : t < half + g->hold ? 0.5 : (t - g->t0 - g->hold) / moving;
+    double u = t < half             ? (t - g->t0) / moving
+               : t < half + g->hold ? 0.5
+                                    : (t - g->t0 - g->hold) / moving;
     double size = g->size, d = SYNTH_DEGREES;
     leg_angles a = {0};
     if (g->kind == SYNTH_KICK && g->direction == SYNTH_FORWARD) {
         a.flex = d * keyed((const double[][2]){{0, 0}, {0.3, 55}, {0.5, 72 * size}, {1, 0}}, 4, u);
-        a.knee = d * keyed((const double[][2]){{0, 5}, {0.3, 92}, {0.5, 8}, {0.72, 60}, {1, 5}}, 5, u);
+        a.knee =
+            d * keyed((const double[][2]){{0, 5}, {0.3, 92}, {0.5, 8}, {0.72, 60}, {1, 5}}, 5, u);
     } else if (g->kind == SYNTH_KICK) {
-        a.flex = d * keyed((const double[][2]){{0, 0}, {0.3, 40}, {0.5, 8}, {0.72, 25}, {1, 0}}, 5, u);
-        a.abduct = d * keyed((const double[][2]){{0, 0}, {0.3, 15}, {0.5, 52 * size}, {1, 0}}, 4, u);
-        a.knee = d * keyed((const double[][2]){{0, 5}, {0.3, 85}, {0.5, 8}, {0.72, 60}, {1, 5}}, 5, u);
+        a.flex =
+            d * keyed((const double[][2]){{0, 0}, {0.3, 40}, {0.5, 8}, {0.72, 25}, {1, 0}}, 5, u);
+        a.abduct =
+            d * keyed((const double[][2]){{0, 0}, {0.3, 15}, {0.5, 52 * size}, {1, 0}}, 4, u);
+        a.knee =
+            d * keyed((const double[][2]){{0, 5}, {0.3, 85}, {0.5, 8}, {0.72, 60}, {1, 5}}, 5, u);
     } else if (g->kind == SYNTH_KNEE) {
-        a.flex = d * keyed((const double[][2]){{0, 0}, {0.5, synth_clamp(82 * size, 20, 115)}, {1, 0}}, 3, u);
+        a.flex =
+            d * keyed((const double[][2]){{0, 0}, {0.5, synth_clamp(82 * size, 20, 115)}, {1, 0}},
+                      3, u);
         a.knee = d * keyed((const double[][2]){{0, 5}, {0.5, 92}, {1, 5}}, 3, u);
     } else if (g->kind == SYNTH_MARCH) {
-        a.flex = d * keyed((const double[][2]){{0, 0}, {0.5, synth_clamp(58 * size, 15, 105)}, {1, 0}}, 3, u);
+        a.flex =
+            d * keyed((const double[][2]){{0, 0}, {0.5, synth_clamp(58 * size, 15, 105)}, {1, 0}},
+                      3, u);
         a.knee = d * keyed((const double[][2]){{0, 5}, {0.5, 78 * sqrt(size)}, {1, 5}}, 3, u);
     } else { /* the leg that a hop leaves hanging */
         double w = synth_window(t, g->t0, g->t0 + 0.35, g->t1 - 0.35, g->t1);
@@ -494,14 +550,16 @@ static void leg_target(synth_leg *leg, const foot_state *s, double air, double h
 static void follow_gesture(synth_frame *f, const synth_gesture *g, double t)
 {
     double d = g->t1 - g->t0;
-    double w = synth_window(t, g->t0, g->t0 + fmin(0.3, 0.25 * d), g->t1 - fmin(0.3, 0.25 * d), g->t1);
+    double w =
+        synth_window(t, g->t0, g->t0 + fmin(0.3, 0.25 * d), g->t1 - fmin(0.3, 0.25 * d), g->t1);
     if (w <= 0) return;
     synth_leg *leg = &f->leg[g->side];
     leg_angles a = gesture_angles(g, t);
     double away[3], sign = g->side == SYNTH_LEFT ? 1 : -1;
     ankle_from_hip(away, &a, g->side, f->yaw);
     const double *hip = motion_mean_body.offset[1];
-    double at[3] = {f->root[0] + sign * hip[0] * cos(f->yaw) + hip[2] * sin(f->yaw), f->root[1] + hip[1],
+    double at[3] = {f->root[0] + sign * hip[0] * cos(f->yaw) + hip[2] * sin(f->yaw),
+                    f->root[1] + hip[1],
                     f->root[2] - sign * hip[0] * sin(f->yaw) + hip[2] * cos(f->yaw)};
     for (int i = 0; i < 3; i++) leg->target[i] += w * (at[i] + away[i] - leg->target[i]);
     leg->target[1] = fmax(leg->target[1], SYNTH_ANKLE);
@@ -521,12 +579,14 @@ void synth_legs(synth_frame *frames, const synth_plan *p)
         double t = (double)i / MOTION_FPS;
         foot_state foot[2] = {foot_at(p, SYNTH_LEFT, t), foot_at(p, SYNTH_RIGHT, t)};
         root_from_feet(&frames[i], p, foot, t);
-        double air = curve_at(&p->curve[SYNTH_AIR], t);
+        double air = fmax(0, curve_at(&p->curve[SYNTH_AIR], t));
         for (int side = 0; side < 2; side++)
-            leg_target(&frames[i].leg[side], &foot[side], air, curve_at(&p->curve[SYNTH_LEFT_HEEL + side], t));
+            leg_target(&frames[i].leg[side], &foot[side], air,
+                       curve_at(&p->curve[SYNTH_LEFT_HEEL + side], t));
         frames[i].root[1] = SYNTH_STAND + curve_at(&p->curve[SYNTH_HEIGHT], t);
     }
-    /* 0.12 s: enough to round the corners where a foot takes over, too little to leave it behind. */
+    /* 0.12 s: enough to round the corners where a foot takes over, too little to leave it behind.
+     */
     double sigma = 0.12 * MOTION_FPS;
     synth_smooth(&frames[0].root[0], n, stride, sigma);
     synth_smooth(&frames[0].root[2], n, stride, sigma);

@@ -211,7 +211,7 @@ typedef struct synth_leg {
 
 typedef struct synth_frame {
     double root[3], yaw, pelvis_pitch, pelvis_roll;
-    double stride; /* how far the left foot is before the right one: arms swing against it */
+    double stride;        /* how far the left foot is before the right one: arms swing against it */
     double run, arm_lift; /* of the curves */
     double spine[3], head[3]; /* pitch (forward), roll (to the left), yaw (to the left) */
     synth_arm arm[2];

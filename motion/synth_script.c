@@ -1,5 +1,5 @@
-/* motion/synth_script.c: what people do. The table of actions, and the drawing of scripts, people and
- * performances. */
+/* motion/synth_script.c: what people do. The table of actions, and the drawing of scripts, people
+ * and performances. */
 #include "motion/synth_priv.h"
 
 #define BIT(d) (1u << SYNTH_##d)

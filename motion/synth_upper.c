@@ -1,27 +1,30 @@
 /* motion/synth_upper.c: what arms, torso and head do, above legs that synth_legs.c has placed.
  *
- * An arm's pose is written so that it can be interpolated anywhere: the upper arm swings from hanging by
- * the vector (flexion forward, abduction to the side), `swivel` turns the elbow inward about it. */
+ * An arm's pose is written so that it can be interpolated anywhere: the upper arm swings from
+ * hanging by the vector (flexion forward, abduction to the side), `swivel` turns the elbow inward
+ * about it. */
 #include "motion/synth_priv.h"
 
 double synth_noise(const synth_take *take, int channel, double t)
 {
     double sum = 0;
     for (int k = 0; k < 3; k++)
-        sum += sin(2 * MOTION_PI * take->frequency[channel][k] * t + take->phase[channel][k]) / (1 + k);
+        sum += sin(2 * MOTION_PI * take->frequency[channel][k] * t + take->phase[channel][k]) /
+               (1 + k);
     return take->amplitude * sum;
 }
 
 /* In degrees: flexion, abduction, swivel, elbow, pronation, wrist. */
-#define ARM(f, a, s, e, p, w) \
-    ((synth_arm){(f) * SYNTH_DEGREES, (a) * SYNTH_DEGREES, (s) * SYNTH_DEGREES, (e) * SYNTH_DEGREES, \
-                 (p) * SYNTH_DEGREES, (w) * SYNTH_DEGREES})
+#define ARM(f, a, s, e, p, w)                                                                      \
+    ((synth_arm){(f)*SYNTH_DEGREES, (a)*SYNTH_DEGREES, (s)*SYNTH_DEGREES, (e)*SYNTH_DEGREES,       \
+                 (p)*SYNTH_DEGREES, (w)*SYNTH_DEGREES})
 
 static synth_arm arm_mix(const synth_arm *a, const synth_arm *b, double w)
 {
-    synth_arm m = {a->flex + w * (b->flex - a->flex),          a->abduct + w * (b->abduct - a->abduct),
-                   a->swivel + w * (b->swivel - a->swivel),    a->elbow + w * (b->elbow - a->elbow),
-                   a->pronate + w * (b->pronate - a->pronate), a->wrist + w * (b->wrist - a->wrist)};
+    synth_arm m = {
+        a->flex + w * (b->flex - a->flex),          a->abduct + w * (b->abduct - a->abduct),
+        a->swivel + w * (b->swivel - a->swivel),    a->elbow + w * (b->elbow - a->elbow),
+        a->pronate + w * (b->pronate - a->pronate), a->wrist + w * (b->wrist - a->wrist)};
     return m;
 }
 
@@ -31,7 +34,8 @@ static double repeated(const synth_action *a, double t, double rise, double fall
     double cycle = synth_traits[a->kind].cycle / a->speed, each = cycle + a->hold;
     double u = t - floor(t / each) * each;
     if (t < 0 || t >= each * a->reps) return 0;
-    return synth_window(u, 0, rise * cycle, rise * cycle + a->hold + (1 - rise - fall) * cycle, each);
+    return synth_window(u, 0, rise * cycle, rise * cycle + a->hold + (1 - rise - fall) * cycle,
+                        each);
 }
 
 static synth_arm raise_pose(const synth_action *a)
@@ -45,14 +49,19 @@ static synth_arm raise_pose(const synth_action *a)
 static synth_arm point_pose(const synth_action *a)
 {
     switch (a->direction) {
-    case SYNTH_TO_LEFT: return ARM(12, 86, 0, 4, 0, 0);
-    case SYNTH_UP: return ARM(145, 12, 0, 5, 0, 0);
-    case SYNTH_DOWN: return ARM(38, 10, 0, 4, 0, -8);
-    default: return ARM(84, 0, 0, 5, 0, 0);
+    case SYNTH_TO_LEFT:
+        return ARM(12, 86, 0, 4, 0, 0);
+    case SYNTH_UP:
+        return ARM(145, 12, 0, 5, 0, 0);
+    case SYNTH_DOWN:
+        return ARM(38, 10, 0, 4, 0, -8);
+    default:
+        return ARM(84, 0, 0, 5, 0, 0);
     }
 }
 
-/* Poses along the repetitions of strokes: punch, throw, push. Keys are {u, pose}; between them an ease. */
+/* Poses along the repetitions of strokes: punch, throw, push. Keys are {u, pose}; between them an
+ * ease. */
 typedef struct arm_key {
     double u;
     synth_arm pose;
@@ -62,7 +71,8 @@ static synth_arm stroke(const arm_key *keys, int n, double u)
 {
     for (int i = 1; i < n; i++)
         if (u < keys[i].u)
-            return arm_mix(&keys[i - 1].pose, &keys[i].pose, synth_ease((u - keys[i - 1].u) / (keys[i].u - keys[i - 1].u)));
+            return arm_mix(&keys[i - 1].pose, &keys[i].pose,
+                           synth_ease((u - keys[i - 1].u) / (keys[i].u - keys[i - 1].u)));
     return keys[n - 1].pose;
 }
 
@@ -78,9 +88,11 @@ static double stroke_phase(const synth_action *a, double t, double peak)
 static synth_arm punch_pose(const synth_action *a, double t)
 {
     synth_arm guard = ARM(22, 14, 18, 122, 0, 0);
-    synth_arm out = a->direction == SYNTH_UP ? ARM(fmin(150 * a->size, 172), 0, 10, 10, 0, 0)
-                                             : ARM(84, -6, 12, synth_clamp(60 - 48 * a->size, 4, 60), 0, 0);
-    arm_key keys[] = {{0.0, guard}, {0.1, guard}, {0.42, out}, {0.5, out}, {0.92, guard}, {1, guard}};
+    synth_arm out = a->direction == SYNTH_UP
+                        ? ARM(fmin(150 * a->size, 172), 0, 10, 10, 0, 0)
+                        : ARM(84, -6, 12, synth_clamp(60 - 48 * a->size, 4, 60), 0, 0);
+    arm_key keys[] = {{0.0, guard}, {0.1, guard},  {0.42, out},
+                      {0.5, out},   {0.92, guard}, {1, guard}};
     return stroke(keys, 6, stroke_phase(a, t, 0.46));
 }
 
@@ -88,15 +100,18 @@ static synth_arm push_pose(const synth_action *a, double t)
 {
     synth_arm chest = ARM(12, 34, 20, 128, 0, 20);
     synth_arm out = ARM(82, 4, 6, synth_clamp(66 - 54 * a->size, 4, 70), 0, 45);
-    arm_key keys[] = {{0.0, chest}, {0.08, chest}, {0.45, out}, {0.55, out}, {0.95, chest}, {1, chest}};
+    arm_key keys[] = {{0.0, chest}, {0.08, chest}, {0.45, out},
+                      {0.55, out},  {0.95, chest}, {1, chest}};
     return stroke(keys, 6, stroke_phase(a, t, 0.5));
 }
 
 static synth_arm throw_pose(const synth_action *a, double t)
 {
     double size = a->size;
-    synth_arm ready = ARM(20, 22, 0, 70, 0, 0), back = ARM(-18 * size, fmin(88 * size, 110), -85, 100, 0, -15);
-    synth_arm release = ARM(112 * sqrt(size), 22, -8, 18, 0, 10), after = ARM(42, -14, 15, 22, 0, 20);
+    synth_arm ready = ARM(20, 22, 0, 70, 0, 0),
+              back = ARM(-18 * size, fmin(88 * size, 110), -85, 100, 0, -15);
+    synth_arm release = ARM(112 * sqrt(size), 22, -8, 18, 0, 10),
+              after = ARM(42, -14, 15, 22, 0, 20);
     arm_key keys[] = {{0, ready}, {0.4, back}, {0.58, release}, {0.76, after}, {1, ready}};
     return stroke(keys, 5, stroke_phase(a, t, 0.4));
 }
@@ -109,11 +124,21 @@ static double arm_goal(synth_arm *out, const synth_action *a, double t)
     double inside = t - blend, turn = 2 * MOTION_PI * inside * a->speed / trait->cycle;
     double w = synth_window(t, 0, blend, length - blend, length);
     switch (a->kind) {
-    case SYNTH_RAISE: *out = raise_pose(a); return repeated(a, t, 0.42, 0.42);
-    case SYNTH_POINT: *out = point_pose(a); return repeated(a, t, 0.38, 0.38);
-    case SYNTH_HIP: *out = ARM(-14, 44, 62, 98, 0, -20); return repeated(a, t, 0.36, 0.36);
-    case SYNTH_TOUCH_HEAD: *out = ARM(62, 62, -62, 132, 0, 0); return repeated(a, t, 0.38, 0.38);
-    case SYNTH_STRETCH: *out = ARM(fmin(168 * a->size, 178), 8, 0, 4, 0, 0); return repeated(a, t, 0.38, 0.38);
+    case SYNTH_RAISE:
+        *out = raise_pose(a);
+        return repeated(a, t, 0.42, 0.42);
+    case SYNTH_POINT:
+        *out = point_pose(a);
+        return repeated(a, t, 0.38, 0.38);
+    case SYNTH_HIP:
+        *out = ARM(-25, 35, 55, 95, 0, -20);
+        return repeated(a, t, 0.36, 0.36);
+    case SYNTH_TOUCH_HEAD:
+        *out = ARM(60, 108, -50, 143, 0, 0);
+        return repeated(a, t, 0.38, 0.38);
+    case SYNTH_STRETCH:
+        *out = ARM(fmin(168 * a->size, 178), 8, 0, 4, 0, 0);
+        return repeated(a, t, 0.38, 0.38);
     case SYNTH_WAVE:
         *out = ARM(30, 72 + 22 * (a->size - 1), -88, 82, 0, 0);
         out->elbow += 30 * a->size * sin(turn) * SYNTH_DEGREES;
@@ -123,14 +148,22 @@ static double arm_goal(synth_arm *out, const synth_action *a, double t)
         *out = ARM(10 + 34 * a->size * sin(turn), 82 + 34 * a->size * cos(turn), 0, 8, 0, 0);
         return w;
     case SYNTH_CLAP:
-        *out = ARM(48, 16, 34, 62, 0, 0);
-        out->swivel += 14 * SYNTH_DEGREES;
-        out->swivel -= (0.5 + 0.5 * cos(turn)) * 34 * a->size * SYNTH_DEGREES;
+        *out =
+            ARM(40, 5, 43, 85, 0, 0); /* wrists together; then apart, turned about the upper arms */
+        out->swivel -= (0.5 + 0.5 * cos(turn)) * 46 * a->size * SYNTH_DEGREES;
         return w;
-    case SYNTH_PUNCH: *out = punch_pose(a, inside); return w;
-    case SYNTH_PUSH: *out = push_pose(a, inside); return w;
-    case SYNTH_THROW: *out = throw_pose(a, inside); return w;
-    default: *out = (synth_arm){0}; return 0;
+    case SYNTH_PUNCH:
+        *out = punch_pose(a, inside);
+        return w;
+    case SYNTH_PUSH:
+        *out = push_pose(a, inside);
+        return w;
+    case SYNTH_THROW:
+        *out = throw_pose(a, inside);
+        return w;
+    default:
+        *out = (synth_arm){0};
+        return 0;
     }
 }
 
@@ -173,27 +206,38 @@ static void torso_action(synth_frame *f, const synth_action *a, double t)
 static void head_action(synth_frame *f, const synth_action *a, double t)
 {
     const synth_trait *trait = &synth_traits[a->kind];
-    double length = synth_action_seconds(a) - a->delay, blend = fmax(0.3, trait->blend) / a->speed, d = SYNTH_DEGREES;
-    double turn = 2 * MOTION_PI * t * a->speed / trait->cycle, w = synth_window(t, 0, blend, length - blend, length);
+    double length = synth_action_seconds(a) - a->delay, blend = fmax(0.3, trait->blend) / a->speed,
+           d = SYNTH_DEGREES;
+    double turn = 2 * MOTION_PI * t * a->speed / trait->cycle,
+           w = synth_window(t, 0, blend, length - blend, length);
     double look = repeated(a, t, 0.32, 0.32);
     switch (a->kind) {
-    case SYNTH_NOD: f->head[0] += w * 20 * d * a->size * (0.4 + sin(turn)); break;
-    case SYNTH_SHAKE: f->head[2] += w * 28 * d * a->size * sin(turn); break;
+    case SYNTH_NOD:
+        f->head[0] += w * 20 * d * a->size * (0.4 + sin(turn));
+        break;
+    case SYNTH_SHAKE:
+        f->head[2] += w * 28 * d * a->size * sin(turn);
+        break;
     case SYNTH_LOOK_AROUND:
         f->head[2] += w * 52 * d * sin(turn);
         f->spine[2] += w * 10 * d * sin(turn);
         break;
     case SYNTH_LOOK:
-        if (a->direction == SYNTH_UP) f->head[0] -= 38 * d * look;
-        else if (a->direction == SYNTH_DOWN) f->head[0] += 36 * d * look;
-        else f->head[2] += (a->direction == SYNTH_TO_LEFT ? 58 : -58) * d * look;
+        if (a->direction == SYNTH_UP)
+            f->head[0] -= 38 * d * look;
+        else if (a->direction == SYNTH_DOWN)
+            f->head[0] += 36 * d * look;
+        else
+            f->head[2] += (a->direction == SYNTH_TO_LEFT ? 58 : -58) * d * look;
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
 /* What an arm does also moves the trunk a little. */
-static void trunk_follows(synth_frame *f, const synth_arm *arm, const synth_action *a, int side, double w)
+static void trunk_follows(synth_frame *f, const synth_arm *arm, const synth_action *a, int side,
+                          double w)
 {
     double sign = side == SYNTH_LEFT ? -1 : 1;
     if (a->kind == SYNTH_THROW || a->kind == SYNTH_PUNCH)
@@ -216,7 +260,8 @@ void synth_upper(synth_frame *frames, const synth_plan *p)
                 torso_action(f, &p->span[k].action, t - p->span[k].t0);
         for (int side = 0; side < 2; side++) f->arm[side] = idle_arm(f, p, side, t);
         /* The head stays level, about, whatever the trunk does. */
-        f->head[0] += p->person.head_pitch - 0.5 * (f->spine[0] + f->pelvis_pitch) + synth_noise(&p->take, 3, t);
+        f->head[0] += p->person.head_pitch - 0.5 * (f->spine[0] + f->pelvis_pitch) +
+                      synth_noise(&p->take, 3, t);
         f->head[1] -= 0.5 * (f->spine[1] + f->pelvis_roll);
         f->head[2] += synth_noise(&p->take, 4, t);
         for (int k = 0; k < p->spans; k++) {
