@@ -17,13 +17,14 @@ static const char *const labels[] = {"R@1", "R@2", "R@3", "R@5", "R@10", "MedR",
 static const char *const direction_names[] = {"target_generated", "source_generated"};
 
 /* Largest relative error of a row. */
-static double row_error(const float *x, const float *reference, int64_t n, int64_t width)
+static double row_error(const float *x, const float *reference, const int64_t *order, int64_t n,
+                        int64_t width)
 {
     double worst = 0;
     for (int64_t i = 0; i < n; i++) {
         double difference = 0, size = 0;
         for (int64_t k = 0; k < width; k++) {
-            double d = (double)x[i * width + k] - (double)reference[i * width + k];
+            double d = (double)x[order[i] * width + k] - (double)reference[i * width + k];
             difference += d * d;
             size += (double)reference[i * width + k] * (double)reference[i * width + k];
         }
@@ -34,7 +35,7 @@ static double row_error(const float *x, const float *reference, int64_t n, int64
 }
 
 static me_code check_embeddings(parity *p, const eval_run *r, const char *folder, const char *gelu,
-                                me_arena *arena, me_err *err)
+                                const int64_t *order, me_arena *arena, me_err *err)
 {
     static const char *const names[] = {"source", "target", "generated"};
     const int64_t width = r->encoder.config.width;
@@ -52,7 +53,7 @@ static me_code check_embeddings(parity *p, const eval_run *r, const char *folder
             float *reference = ME_NEW_ARRAY(arena, r->match.n * width, float);
             code = me_array_read_f32(&v->as.array, reference, err);
             parity_error(p, me_arena_printf(arena, "%s %s embeddings", gelu, names[i]),
-                         row_error(r->embedding[i], reference, r->match.n, width),
+                         row_error(r->embedding[i], reference, order, r->match.n, width),
                          p->exact_device ? 1e-5 : 1e-4);
         }
         me_doc_close(&doc);
@@ -68,16 +69,20 @@ static bool has_text(const me_value *list, const char *text)
     return false;
 }
 
-static void check_samples(parity *p, const eval_match *m, const me_value *expected)
+/* order[i]: our index of the i-th expected key; the two orders may differ. */
+static void check_samples(parity *p, int64_t *order, const eval_match *m, const me_value *expected)
 {
     const me_value *keys = me_dict_get(expected, "keys"),
                    *missing = me_dict_get(expected, "missing");
     const double extra = metric_result_number(expected, "extra");
     const bool same = keys && keys->kind == ME_LIST && (int64_t)keys->as.list.length == m->n;
     parity_true(p, same, "%lld items are scored, not as many as expected", (long long)m->n);
-    for (int64_t i = 0; same && i < m->n; i++)
-        parity_true(p, me_string_equals(keys->as.list.items[i], m->keys[i]),
-                    "item %lld is %s, another key than expected", (long long)i, m->keys[i]);
+    for (int64_t i = 0; same && i < m->n; i++) {
+        order[i] = -1;
+        for (int64_t j = 0; j < m->n && order[i] < 0; j++)
+            if (me_string_equals(keys->as.list.items[i], m->keys[j])) order[i] = j;
+        parity_true(p, order[i] >= 0, "expected key %lld is not scored", (long long)i);
+    }
     if (missing && missing->kind == ME_LIST) {
         parity_true(p, (int64_t)missing->as.list.length == m->missing_n, "%lld keys are missing",
                     (long long)m->missing_n);
@@ -105,7 +110,7 @@ static void check_scores(parity *p, const char *what, const metric_block *b,
 }
 
 static void check_ranks(parity *p, const char *what, const metric_block *b,
-                        const me_value *expected, int64_t n)
+                        const me_value *expected, const int64_t *order, int64_t n)
 {
     if (!expected || expected->kind != ME_LIST || !b) return;
     parity_true(p, (int64_t)expected->as.list.length == n, "%s: %zu ranks are expected", what,
@@ -113,7 +118,7 @@ static void check_ranks(parity *p, const char *what, const metric_block *b,
     for (int64_t i = 0; i < n && i < (int64_t)expected->as.list.length; i++) {
         const me_value *v = expected->as.list.items[i];
         const double wanted = v->kind == ME_INT ? (double)v->as.integer : v->as.number;
-        const double rank = metric_position(&b->rank[i]) + 1;
+        const double rank = metric_position(&b->rank[order[i]]) + 1;
         parity_true(p, rank == wanted, "%s: rank of item %lld is %g, expected %g", what,
                     (long long)i, rank, wanted);
     }
@@ -125,15 +130,17 @@ static me_code check_form(parity *p, const char *folder, const char *gelu, const
     eval_run r;
     me_code code = eval_run_open(&r, options, NULL, err);
     if (code) return code;
-    check_samples(p, &r.match, expected);
-    if (!p->failures) code = check_embeddings(p, &r, folder, gelu, arena, err);
+    int64_t *order = ME_NEW_ARRAY(arena, r.match.n, int64_t);
+    check_samples(p, order, &r.match, expected);
+    if (!p->failures) code = check_embeddings(p, &r, folder, gelu, order, arena, err);
     for (int d = 0; d < 2 && !p->failures && !code; d++) {
         char what[64], path[64];
         snprintf(what, sizeof what, "%s full %s", gelu, direction_names[d]);
         snprintf(path, sizeof path, "full/%s", direction_names[d]);
         check_scores(p, what, r.evaluation.full[d], metric_result_at(expected, path));
         snprintf(path, sizeof path, "ranks_full/%s", direction_names[d]);
-        check_ranks(p, what, r.evaluation.full[d], metric_result_at(expected, path), r.match.n);
+        check_ranks(p, what, r.evaluation.full[d], metric_result_at(expected, path), order,
+                    r.match.n);
         snprintf(what, sizeof what, "%s batch32 %s", gelu, direction_names[d]);
         snprintf(path, sizeof path, "batch32/%s", direction_names[d]);
         check_scores(p, what, r.evaluation.batch32[d], metric_result_at(expected, path));
