@@ -110,6 +110,8 @@ nn_tensor *nn_linear(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_a
         return nn_op_fail(ctx, "nn_linear", "weight %s wants a bias of %lld, got %s", nn_shape(w).s,
                           (long long)n, nn_shape(b).s);
     }
+    if (nn_tracks(ctx, b) && (b->grad ? b->grad : b)->dtype != NN_F32)
+        return nn_op_fail(ctx, "nn_linear", "a bias that learns wants an f32 gradient");
     nn_tensor *y = nn_new2(ctx, x->dtype, m, n);
     const void *bias = bias_data(ctx, b, x->dtype);
     bool tracked = nn_tracks(ctx, x) || nn_tracks(ctx, w) || nn_tracks(ctx, b);

@@ -1,13 +1,16 @@
-/* nn/cpu/cpu_gemm.c: matrix products by OpenBLAS, cut so that no result depends on how many threads
- * run or on what else is in the batch.
+/* nn/cpu/cpu_gemm.c: matrix products whose results do not depend on how many threads run or on what
+ * else is in the batch.
  *
- * OpenBLAS chooses its kernels, and with them the order of its sums, by the sizes of a call. So
- * where the rows of C are tokens (a not transposed) every call has the same number of rows, ROWS,
- * the last block being padded through a scratch copy: a row's bits then depend on that row, the
- * weight and nothing else (the selftest proves it on the machine at hand). 96 is a multiple of the
- * row unrolls of its kernels (6, 4, 16); at 96 rows repacking the weight costs some 6 % against one
- * call for everything. Weight gradients (a transposed) have fixed outputs and are cut into tiles of
- * those.
+ * Where the rows of C are tokens (a not transposed) the product is our own: every element is one
+ * chain of fused multiply-adds over k, begun anew every DEPTH terms, wherever its row stands.
+ * OpenBLAS cannot promise that: its Haswell and Zen kernels take rows in groups of six whose sums
+ * are ordered differently in odd and even groups, so a clip's embedding would depend on its place
+ * in the batch. Weight gradients (a transposed) have no such rows and go to OpenBLAS, cut into
+ * fixed tiles.
+ *
+ * The kernel holds 6 x 16 results in registers. b is packed once for a call into panels of 16
+ * columns (16 KiB for DEPTH terms: they stay in the first-level cache), shared by all threads; a is
+ * read as it lies.
  */
 #include "nn/cpu/cpu_priv.h"
 
@@ -15,23 +18,22 @@
 #include <omp.h>
 #include <string.h>
 
-#define ROWS 96
+/* -std=c11 forbids the compiler to fuse a multiply and an add; here the fusion is the point. */
+#pragma GCC optimize("fp-contract=fast")
+
+#define ROWS 96   /* of one task */
+#define GROUP 6   /* rows of the kernel */
+#define PANEL 16  /* columns of the kernel */
+#define DEPTH 256 /* terms of one chain */
 #define TILE_ROWS 128
 #define TILE_COLUMNS 512
 
 typedef struct gemm {
     nn_gemm_args args; /* a, b, bias, c, pre_activation: f32 here */
     int64_t lda, ldb, ldc;
+    float *packed; /* b: for every DEPTH terms, for every panel: (terms, PANEL) */
+    int64_t panels;
 } gemm;
-
-static void blas(const gemm *g, int64_t rows, int64_t columns, const float *a, int64_t lda,
-                 const float *b, float *c, int64_t ldc)
-{
-    cblas_sgemm(CblasRowMajor, g->args.trans_a ? CblasTrans : CblasNoTrans,
-                g->args.trans_b ? CblasTrans : CblasNoTrans, (blasint)rows, (blasint)columns,
-                (blasint)g->args.k, 1, a, (blasint)lda, b, (blasint)g->ldb, g->args.accumulate, c,
-                (blasint)ldc);
-}
 
 /* Bias, activation and the copy before it, while the block is in the cache. */
 static void finish(const gemm *g, int64_t from, int64_t to, int64_t left, int64_t right)
@@ -51,56 +53,152 @@ static void finish(const gemm *g, int64_t from, int64_t to, int64_t left, int64_
     }
 }
 
-/* Rows [from, from + ROWS) of C, of which `rows` exist. */
-static void row_block(const gemm *g, int64_t from, int64_t rows, float *pad)
+/* ---- rows of tokens ----------------------------------------------------------------------------
+ */
+
+static int64_t smaller(int64_t a, int64_t b)
 {
-    const nn_gemm_args *args = &g->args;
-    const float *a = (const float *)args->a + from * g->lda;
-    float *c = (float *)args->c + from * g->ldc;
-    if (rows == ROWS) {
-        blas(g, ROWS, args->n, a, g->lda, args->b, c, g->ldc);
-    } else {
-        float *a_pad = pad, *c_pad = pad + ROWS * args->k;
-        size_t line = (size_t)args->k * sizeof *a, out = (size_t)args->n * sizeof *c;
-        memset(pad, 0, ROWS * (line + out));
-        for (int64_t i = 0; i < rows; i++) {
-            memcpy(a_pad + i * args->k, a + i * g->lda, line);
-            if (args->accumulate != 0) memcpy(c_pad + i * args->n, c + i * g->ldc, out);
-        }
-        blas(g, ROWS, args->n, a_pad, args->k, args->b, c_pad, args->n);
-        for (int64_t i = 0; i < rows; i++) memcpy(c + i * g->ldc, c_pad + i * args->n, out);
-    }
-    finish(g, from, from + rows, 0, args->n);
+    return a < b ? a : b;
 }
 
-static void by_rows(cpu_backend *cpu, const gemm *g)
+/* Where the panel for terms from `k` on lies. */
+static float *panel_at(const gemm *g, int64_t k, int64_t panel)
 {
-    const nn_gemm_args *args = &g->args;
-    int64_t blocks = (args->m + ROWS - 1) / ROWS;
-    float *pad = NULL;
-    if (args->m % ROWS) pad = nn_cpu_scratch(cpu, ROWS * (args->k + args->n), sizeof *pad);
-    if (!nn_cpu_ready(cpu)) return;
-#pragma omp parallel for schedule(dynamic) num_threads(cpu->threads) if (blocks > 1)
-    for (int64_t i = 0; i < blocks; i++) {
-        int64_t left = args->m - i * ROWS;
-        row_block(g, i * ROWS, left < ROWS ? left : ROWS, pad);
+    int64_t terms = smaller(DEPTH, g->args.k - k);
+    return g->packed + k * g->panels * PANEL + panel * terms * PANEL;
+}
+
+/* Columns past the last are zeros. */
+static void pack_panel(const gemm *g, int64_t k, int64_t panel)
+{
+    int64_t terms = smaller(DEPTH, g->args.k - k), left = panel * PANEL;
+    int64_t columns = smaller(PANEL, g->args.n - left);
+    const float *b = g->args.b;
+    float *to = panel_at(g, k, panel);
+    if (columns < PANEL) memset(to, 0, (size_t)(terms * PANEL) * sizeof *to);
+    for (int64_t l = 0; l < terms; l++) {
+        float *line = to + l * PANEL;
+        if (g->args.trans_b) {
+            for (int64_t j = 0; j < columns; j++) line[j] = b[(left + j) * g->ldb + k + l];
+        } else {
+            for (int64_t j = 0; j < columns; j++) line[j] = b[(k + l) * g->ldb + left + j];
+        }
     }
 }
+
+typedef float vec8 __attribute__((vector_size(32)));
+typedef float loose8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+/* out (rows, PANEL) = a (rows, terms) panel (terms, PANEL); with `add`, added to what is there.
+ * `rows` is a constant wherever this is inlined, so that the sums live in registers. */
+static inline __attribute__((always_inline)) void kernel(int rows, const float *a, int64_t lda,
+                                                         const float *panel, int64_t terms,
+                                                         float *out, int64_t stride, bool add)
+{
+    vec8 sum[GROUP][2] = {{{0}}};
+    for (int64_t l = 0; l < terms; l++) {
+        vec8 b0 = *(const loose8 *)(panel + l * PANEL),
+             b1 = *(const loose8 *)(panel + l * PANEL + 8);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            float x = a[i * lda + l];
+            vec8 ai = {x, x, x, x, x, x, x, x};
+            sum[i][0] += ai * b0; /* contracted to one fused multiply-add */
+            sum[i][1] += ai * b1;
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+        loose8 *to = (loose8 *)(out + i * stride);
+        to[0] = add ? (vec8)to[0] + sum[i][0] : sum[i][0];
+        to[1] = add ? (vec8)to[1] + sum[i][1] : sum[i][1];
+    }
+}
+
+static void kernel_rows(int64_t rows, const float *a, int64_t lda, const float *panel,
+                        int64_t terms, float *out, int64_t stride, bool add)
+{
+    switch (rows) {
+    case 6:
+        kernel(6, a, lda, panel, terms, out, stride, add);
+        break;
+    case 5:
+        kernel(5, a, lda, panel, terms, out, stride, add);
+        break;
+    case 4:
+        kernel(4, a, lda, panel, terms, out, stride, add);
+        break;
+    case 3:
+        kernel(3, a, lda, panel, terms, out, stride, add);
+        break;
+    case 2:
+        kernel(2, a, lda, panel, terms, out, stride, add);
+        break;
+    default:
+        kernel(1, a, lda, panel, terms, out, stride, add);
+    }
+}
+
+/* One panel of columns of up to GROUP rows; the last panel goes through a full-width copy. */
+static void tile(const gemm *g, int64_t row, int64_t rows, int64_t k, int64_t panel, bool add)
+{
+    int64_t left = panel * PANEL, columns = smaller(PANEL, g->args.n - left);
+    const float *a = (const float *)g->args.a + row * g->lda + k;
+    float *c = (float *)g->args.c + row * g->ldc + left, wide[GROUP * PANEL];
+    bool narrow = columns < PANEL;
+    for (int64_t i = 0; narrow && add && i < rows; i++)
+        memcpy(wide + i * PANEL, c + i * g->ldc, (size_t)columns * sizeof *c);
+    kernel_rows(rows, a, g->lda, panel_at(g, k, panel), smaller(DEPTH, g->args.k - k),
+                narrow ? wide : c, narrow ? PANEL : g->ldc, add);
+    for (int64_t i = 0; narrow && i < rows; i++)
+        memcpy(c + i * g->ldc, wide + i * PANEL, (size_t)columns * sizeof *c);
+}
+
+static void row_block(const gemm *g, int64_t from, int64_t to)
+{
+    for (int64_t k = 0; k < g->args.k; k += DEPTH) {
+        bool add = k > 0 || g->args.accumulate != 0;
+        for (int64_t panel = 0; panel < g->panels; panel++) {
+            for (int64_t row = from; row < to; row += GROUP)
+                tile(g, row, smaller(GROUP, to - row), k, panel, add);
+        }
+    }
+    finish(g, from, to, 0, g->args.n);
+}
+
+static void by_rows(cpu_backend *cpu, gemm *g)
+{
+    int64_t m = g->args.m, chains = (g->args.k + DEPTH - 1) / DEPTH;
+    g->panels = (g->args.n + PANEL - 1) / PANEL;
+    g->packed = nn_cpu_scratch(cpu, g->panels * PANEL * g->args.k, sizeof *g->packed);
+    if (!g->packed) return;
+#pragma omp parallel num_threads(cpu->threads) if (m * g->args.n * g->args.k > 65536)
+    {
+#pragma omp for collapse(2)
+        for (int64_t chain = 0; chain < chains; chain++) {
+            for (int64_t panel = 0; panel < g->panels; panel++) pack_panel(g, chain * DEPTH, panel);
+        }
+#pragma omp for schedule(dynamic)
+        for (int64_t from = 0; from < m; from += ROWS) row_block(g, from, smaller(from + ROWS, m));
+    }
+}
+
+/* ---- weight gradients --------------------------------------------------------------------------
+ */
 
 static void by_tiles(cpu_backend *cpu, const gemm *g)
 {
     const nn_gemm_args *args = &g->args;
-    int64_t down = (args->m + TILE_ROWS - 1) / TILE_ROWS;
-    int64_t across = (args->n + TILE_COLUMNS - 1) / TILE_COLUMNS;
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(cpu->threads)
-    for (int64_t i = 0; i < down; i++) {
-        for (int64_t j = 0; j < across; j++) {
-            int64_t from = i * TILE_ROWS, left = j * TILE_COLUMNS;
-            int64_t to = from + TILE_ROWS < args->m ? from + TILE_ROWS : args->m;
-            int64_t right = left + TILE_COLUMNS < args->n ? left + TILE_COLUMNS : args->n;
+    for (int64_t from = 0; from < args->m; from += TILE_ROWS) {
+        for (int64_t left = 0; left < args->n; left += TILE_COLUMNS) {
+            int64_t to = smaller(from + TILE_ROWS, args->m);
+            int64_t right = smaller(left + TILE_COLUMNS, args->n);
             const float *b = (const float *)args->b + left * (args->trans_b ? g->ldb : 1);
-            blas(g, to - from, right - left, (const float *)args->a + from, g->lda, b,
-                 (float *)args->c + from * g->ldc + left, g->ldc);
+            cblas_sgemm(CblasRowMajor, CblasTrans, args->trans_b ? CblasTrans : CblasNoTrans,
+                        (blasint)(to - from), (blasint)(right - left), (blasint)args->k, 1,
+                        (const float *)args->a + from, (blasint)g->lda, b, (blasint)g->ldb,
+                        args->accumulate, (float *)args->c + from * g->ldc + left, (blasint)g->ldc);
             finish(g, from, to, left, right);
         }
     }
@@ -121,7 +219,7 @@ void nn_cpu_gemm(nn_backend *be, const nn_gemm_args *args)
     g.args.c = nn_cpu_out1(cpu, args->c_dtype, args->c, c_count, args->accumulate != 0);
     g.args.pre_activation = nn_cpu_out1(cpu, args->c_dtype, args->pre_activation, c_count, false);
     if (nn_cpu_ready(cpu)) {
-        if (!args->k) { /* an empty sum; OpenBLAS need not be asked */
+        if (!args->k) { /* an empty sum */
             if (args->accumulate == 0) memset(g.args.c, 0, (size_t)c_count * sizeof(float));
             finish(&g, 0, args->m, 0, args->n);
         } else if (args->trans_a) {

@@ -1,0 +1,425 @@
+/* nn/selftest_ops.c: rows of the selftest for operations on rows and elements, with their meaning
+ * in double. Sequences: selftest_sequences.c; losses: selftest_losses.c.
+ */
+#include <math.h>
+
+#include "core/rng.h"
+#include "nn/selftest_priv.h"
+
+/* ---- shared by the three files -----------------------------------------------------------------
+ */
+
+const self_op *nn_self_find(const char *name)
+{
+    const self_op *tables[] = {nn_self_ops, nn_self_sequence_ops, nn_self_loss_ops};
+    for (int t = 0; t < 3; t++) {
+        for (const self_op *op = tables[t]; op->name; op++) {
+            if (!strcmp(op->name, name)) return op;
+        }
+    }
+    return NULL;
+}
+
+void nn_self_input(self_work *w, int i, int64_t rows, int64_t columns, self_scope scope)
+{
+    w->in[i] = (self_input){.rows = rows, .columns = columns, .scope = scope};
+    if (i >= w->inputs) w->inputs = i + 1;
+    w->bytes += 4.0 * (double)(rows * columns);
+}
+
+int32_t *nn_self_ints(self_work *w, me_arena *arena, int64_t n, self_scope scope)
+{
+    w->ints = ME_NEW_ARRAY(arena, n, int32_t);
+    w->n_ints = n;
+    w->ints_scope = scope;
+    return w->ints;
+}
+
+nn_tensor *nn_self_upload_ints(nn_ctx *ctx, const self_work *w, int64_t rows, int64_t columns)
+{
+    nn_tensor *t = nn_new2(ctx, NN_I32, rows, columns);
+    if (!nn_failed(ctx))
+        ctx->be->upload(ctx->be, t->data, w->ints, (size_t)w->n_ints * sizeof *w->ints);
+    return t;
+}
+
+static void output(self_work *w, int64_t rows, int64_t columns, self_scope scope)
+{
+    w->out_rows = rows;
+    w->out_columns = columns;
+    w->out_scope = scope;
+    w->bytes += 4.0 * (double)(rows * columns);
+}
+
+/* ---- activations and the product ---------------------------------------------------------------
+ */
+
+static double activate(double x, int act)
+{
+    switch (act) {
+    case NN_ACT_GELU_ERF:
+        return x / 2 * (1 + erf(x / sqrt(2)));
+    case NN_ACT_GELU_TANH:
+        return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case NN_ACT_SILU:
+        return x / (1 + exp(-x));
+    case NN_ACT_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    default:
+        return x;
+    }
+}
+
+/* flags: the activation; + 16: no bias. */
+static bool linear_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    const self_case *c = w->c;
+    nn_self_input(w, 0, c->m, c->k, SELF_ROW);
+    nn_self_input(w, 1, c->d, c->k, SELF_SHARED);
+    if (!(c->flags & 16)) nn_self_input(w, 2, 1, c->d, SELF_SHARED);
+    w->in[2].f32 = true; /* as a parameter's gradient is, and under bf16 the operation rounds it */
+    output(w, c->m, c->d, SELF_ROW);
+    w->flops = 2.0 * c->m * c->d * c->k;
+    return true;
+}
+
+static nn_tensor *linear_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_linear(ctx, in[0], in[1], in[2], (nn_act)(w->c->flags & 15));
+}
+
+static void linear_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t n = w->c->d, k = w->c->k;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double sum =
+                in[2] ? in[2][j] : 0; /* under bf16 the bias is rounded: within tolerance */
+            for (int64_t l = 0; l < k; l++) sum += in[0][i * k + l] * in[1][j * k + l];
+            out[i * n + j] = activate(sum, w->c->flags & 15);
+        }
+    }
+}
+
+/* ---- elementwise -------------------------------------------------------------------------------
+ */
+
+static bool unary_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    nn_self_input(w, 0, w->c->m, w->c->d, SELF_ROW);
+    output(w, w->c->m, w->c->d, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *activation_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_activation(ctx, in[0], (nn_act)w->c->flags);
+}
+
+static void activation_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++)
+        out[i] = activate(in[0][i], w->c->flags);
+}
+
+static bool binary_shape(self_work *w, me_arena *arena)
+{
+    nn_self_input(w, 1, w->c->m, w->c->d, SELF_ROW);
+    return unary_shape(w, arena);
+}
+
+static nn_tensor *add_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_add(ctx, in[0], in[1], 1, w->c->flags ? -0.75f : 1);
+}
+
+static void add_reference(const self_work *w, double *const *in, double *out)
+{
+    double beta = w->c->flags ? -0.75 : 1;
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++) out[i] = in[0][i] + beta * in[1][i];
+}
+
+/* The same tensor on both sides: gradients of both uses add up. */
+static nn_tensor *twice_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_add(ctx, in[0], nn_activation(ctx, in[0], NN_ACT_SILU), 1, 0.5f);
+}
+
+static void twice_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++)
+        out[i] = in[0][i] + 0.5 * activate(in[0][i], NN_ACT_SILU);
+}
+
+static bool dropout_shape(self_work *w, me_arena *arena)
+{
+    unary_shape(w, arena);
+    w->out_scope = SELF_SHARED; /* the mask belongs to places, not to rows */
+    return true;
+}
+
+static nn_tensor *dropout_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    ctx->training = true;
+    ctx->seed = SELF_SEED;
+    return nn_dropout(ctx, in[0], 0.3f);
+}
+
+static void dropout_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++) {
+        uint32_t words[4];
+        me_philox(SELF_SEED, 0, (uint64_t)i / 4, words);
+        out[i] = words[i % 4] >= nn_dropout_threshold(0.3f) ? in[0][i] / (1 - (double)0.3f) : 0;
+    }
+}
+
+static bool reparam_shape(self_work *w, me_arena *arena)
+{
+    binary_shape(w, arena);
+    nn_self_input(w, 2, w->c->m, w->c->d, SELF_ROW);
+    w->in[2].constant = w->in[2].f32 = true;
+    return true;
+}
+
+static nn_tensor *reparam_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_reparameterize(ctx, in[0], in[1], in[2]);
+}
+
+static void reparam_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++)
+        out[i] = in[0][i] + in[2][i] * exp(in[1][i] / 2);
+}
+
+/* To the other type and back. */
+static nn_tensor *cast_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_cast(ctx, nn_cast(ctx, in[0], NN_F32), in[0]->dtype);
+}
+
+static void cast_reference(const self_work *w, double *const *in, double *out)
+{
+    memcpy(out, in[0], (size_t)(w->out_rows * w->out_columns) * sizeof *out);
+}
+
+/* ---- norms -------------------------------------------------------------------------------------
+ */
+
+/* flags: 1 affine, 2 residual. */
+static bool layernorm_shape(self_work *w, me_arena *arena)
+{
+    const self_case *c = w->c;
+    unary_shape(w, arena);
+    if (c->flags & 2) nn_self_input(w, 1, c->m, c->d, SELF_ROW);
+    if (c->flags & 1) {
+        nn_self_input(w, 2, 1, c->d, SELF_SHARED);
+        nn_self_input(w, 3, 1, c->d, SELF_SHARED);
+        w->in[2].f32 = w->in[3].f32 = true;
+    }
+    return true;
+}
+
+static nn_tensor *layernorm_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_layernorm(ctx, in[0], in[1], in[2], in[3], 1e-5f);
+}
+
+static void layernorm_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t d = w->c->d;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        double mean = 0, var = 0, *y = out + i * d;
+        for (int64_t j = 0; j < d; j++) {
+            y[j] = in[0][i * d + j] + (in[1] ? in[1][i * d + j] : 0);
+            mean += y[j] / (double)d;
+        }
+        for (int64_t j = 0; j < d; j++) var += (y[j] - mean) * (y[j] - mean) / (double)d;
+        for (int64_t j = 0; j < d; j++) {
+            y[j] = (y[j] - mean) / sqrt(var + (double)1e-5f);
+            if (in[2]) y[j] = y[j] * in[2][j] + in[3][j];
+        }
+    }
+}
+
+static nn_tensor *normalize_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_normalize_rows(ctx, in[0], 1e-12f);
+}
+
+static void normalize_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t d = w->c->d;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        double sum = 0;
+        for (int64_t j = 0; j < d; j++) sum += in[0][i * d + j] * in[0][i * d + j];
+        for (int64_t j = 0; j < d; j++) out[i * d + j] = in[0][i * d + j] / fmax(sqrt(sum), 1e-12);
+    }
+}
+
+/* ---- rows and columns --------------------------------------------------------------------------
+ */
+
+/* Places scattered over k source rows, some read often, some never. */
+static bool index_shape(self_work *w, me_arena *arena)
+{
+    const self_case *c = w->c;
+    int32_t *index = nn_self_ints(w, arena, c->m, SELF_ROW);
+    if (!index) return false;
+    for (int i = 0; i < c->m; i++) index[i] = i % 3 ? (i * 7 + i / 5) % c->k : c->k / 2;
+    nn_self_input(w, 0, c->k, c->d, SELF_SHARED);
+    output(w, c->m, c->d, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *gather_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_gather(ctx, in[0], nn_index_new(ctx, w->ints, w->n_ints, in[0]->shape[0]));
+}
+
+static void gather_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t d = w->c->d;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        for (int64_t j = 0; j < d; j++)
+            out[i * d + j] = in[0][w->ints[i] * d + j] + (in[1] ? in[1][i * d + j] : 0);
+    }
+}
+
+/* flags 1: the table is f32 whatever the activations are. */
+static bool add_rows_shape(self_work *w, me_arena *arena)
+{
+    if (!index_shape(w, arena)) return false;
+    w->in[0].f32 = w->c->flags & 1;
+    nn_self_input(w, 1, w->c->m, w->c->d, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *add_rows_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_add_rows(ctx, in[1], in[0], nn_index_new(ctx, w->ints, w->n_ints, in[0]->shape[0]));
+}
+
+static bool concat_rows_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    const self_case *c = w->c;
+    nn_self_input(w, 0, c->m, c->d, SELF_SHARED);
+    nn_self_input(w, 1, 2, c->d, SELF_SHARED);
+    nn_self_input(w, 2, c->m + 1, c->d, SELF_SHARED);
+    output(w, 2 * c->m + 3, c->d, SELF_SHARED);
+    return true;
+}
+
+static nn_tensor *concat_rows_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_concat_rows(ctx, in, 3);
+}
+
+static void concat_rows_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int p = 0; p < 3; p++) {
+        int64_t n = w->in[p].rows * w->in[p].columns;
+        memcpy(out, in[p], (size_t)n * sizeof *out);
+        out += n;
+    }
+}
+
+static bool concat_columns_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    const self_case *c = w->c;
+    nn_self_input(w, 0, c->m, c->d, SELF_ROW);
+    nn_self_input(w, 1, c->m, 1, SELF_ROW);
+    nn_self_input(w, 2, c->m, c->k, SELF_ROW);
+    output(w, c->m, c->d + 1 + c->k, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *concat_columns_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    return nn_concat_columns(ctx, in, 3);
+}
+
+static void concat_columns_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t at = 0;
+    for (int p = 0; p < 3; p++) {
+        int64_t n = w->in[p].columns;
+        for (int64_t i = 0; i < w->out_rows; i++)
+            memcpy(out + i * w->out_columns + at, in[p] + i * n, (size_t)n * sizeof *out);
+        at += n;
+    }
+}
+
+/* Columns [k, d) and rows [k, m), the latter plus the whole so that gradients of both meet. */
+static bool columns_shape(self_work *w, me_arena *arena)
+{
+    unary_shape(w, arena);
+    output(w, w->c->m, w->c->d - w->c->k, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *columns_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_columns(ctx, in[0], w->c->k, w->c->d);
+}
+
+static void columns_reference(const self_work *w, double *const *in, double *out)
+{
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        for (int64_t j = 0; j < w->out_columns; j++)
+            out[i * w->out_columns + j] = in[0][i * w->c->d + w->c->k + j];
+    }
+}
+
+static bool rows_shape(self_work *w, me_arena *arena)
+{
+    unary_shape(w, arena);
+    w->in[0].scope = SELF_SHARED;
+    output(w, w->c->m - w->c->k, w->c->d, SELF_SHARED);
+    return true;
+}
+
+static nn_tensor *rows_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    int64_t m = w->c->m, k = w->c->k;
+    nn_tensor *first = nn_rows(ctx, in[0], 0, m - k), *last = nn_rows(ctx, in[0], k, m);
+    return nn_add(ctx, first, last, 1, 2);
+}
+
+static void rows_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t shift = w->c->k * (int64_t)w->c->d;
+    for (int64_t i = 0; i < w->out_rows * w->out_columns; i++)
+        out[i] = in[0][i] + 2 * in[0][i + shift];
+}
+
+const self_op nn_self_ops[] = {
+    {"linear", linear_shape, linear_run, linear_reference},
+    {"activation", unary_shape, activation_run, activation_reference},
+    {"add", binary_shape, add_run, add_reference},
+    {"used_twice", unary_shape, twice_run, twice_reference},
+    {"dropout", dropout_shape, dropout_run, dropout_reference},
+    {"reparameterize", reparam_shape, reparam_run, reparam_reference},
+    {"cast", unary_shape, cast_run, cast_reference},
+    {"layernorm", layernorm_shape, layernorm_run, layernorm_reference},
+    {"normalize_rows", unary_shape, normalize_run, normalize_reference},
+    {"gather", index_shape, gather_run, gather_reference},
+    {"add_rows", add_rows_shape, add_rows_run, gather_reference},
+    {"concat_rows", concat_rows_shape, concat_rows_run, concat_rows_reference},
+    {"concat_columns", concat_columns_shape, concat_columns_run, concat_columns_reference},
+    {"columns", columns_shape, columns_run, columns_reference},
+    {"rows", rows_shape, rows_run, rows_reference},
+    {NULL, NULL, NULL, NULL}};
