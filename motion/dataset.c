@@ -72,8 +72,8 @@ static me_code read_lists(listed **out, int64_t *n, int64_t counts[3], me_arena 
 
 me_code motion_dataset_split(motion_dataset *d, const me_value *splits, me_err *err)
 {
-    listed *all;
-    int64_t n, counts[3], found[3] = {0}, unlisted = 0;
+    listed *all = NULL;
+    int64_t n = 0, counts[3], found[3] = {0}, unlisted = 0;
     me_code code = read_lists(&all, &n, counts, &d->arena, splits, err);
     if (code) return code;
     const char *example = NULL;

@@ -319,7 +319,7 @@ static me_code slice_clips(motion_dataset *out, const int64_t *lengths, int64_t 
 
 static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_joints, me_err *err)
 {
-    const me_array *lengths, *pose, *positions = NULL;
+    const me_array *lengths = NULL, *pose = NULL, *positions = NULL;
     me_arena *arena = &out->arena;
     me_code code;
     if ((code = get_array(&lengths, doc->root, "lengths", err))) return code;

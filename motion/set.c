@@ -173,7 +173,7 @@ static me_code find_pose(const me_array **out, const me_value *v, me_err *err)
 static me_code read_value(item *it, me_arena *arena, const me_value *v, me_err *err)
 {
     char text[128];
-    const me_array *pose;
+    const me_array *pose = NULL;
     me_code code = find_pose(&pose, v, err);
     if (code) return code;
     if (pose->ndim != 2 || pose->shape[1] != MOTION_POSE)
