@@ -9,6 +9,7 @@
  */
 #include "metrics/frechet_priv.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,13 +108,17 @@ me_code symmetric_eigenvalues(double *values, double *a, int64_t n, me_err *err)
     return code;
 }
 
+/* Eigenvalues that rounding could have made of zero count as zero: each would add its root, 1e-8 of
+ * the largest, and a singular covariance has hundreds of them. */
 static me_code sum_of_roots(double *out, double *a, int64_t n, me_err *err)
 {
-    double *values = malloc((size_t)(n ? n : 1) * sizeof *values);
+    double *values = malloc((size_t)(n ? n : 1) * sizeof *values), largest = 0;
     if (!values) return me_fail_mem(err, "eigenvalues");
     me_code code = symmetric_eigenvalues(values, a, n, err);
     *out = 0;
-    for (int64_t i = 0; code == ME_OK && i < n; i++) *out += sqrt(fmax(values[i], 0));
+    for (int64_t i = 0; code == ME_OK && i < n; i++) largest = fmax(largest, values[i]);
+    for (int64_t i = 0; code == ME_OK && i < n; i++)
+        if (values[i] > (double)n * DBL_EPSILON * largest) *out += sqrt(values[i]);
     free(values);
     return code;
 }
