@@ -207,21 +207,26 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
                 make_float4(o.x * by, o.y * by, o.z * by, o.w * by), there, vec);
 }
 
-/* delta[head][q] = dout . out, which the backward subtracts from every dP of the row. One warp
- * takes one head of one row. */
+/* delta[head][q] = dout . out, which the backward subtracts from every dP of the row. One thread
+ * takes one head of one row and adds in the order in which the f32 engine forms dP, so that a query
+ * which sees a single key gets exactly no gradient. */
 template <typename T>
-static __global__ void __launch_bounds__(256) attention_delta_kernel(nn_attention_args p)
+static __global__ void __launch_bounds__(256) attention_delta_kernel(nn_attention_args p, bool vec)
 {
-    int lane = threadIdx.x & 31;
-    int64_t unit = (int64_t)blockIdx.x * 8 + (threadIdx.x >> 5);
+    int64_t unit = (int64_t)blockIdx.x * 256 + threadIdx.x;
     if (unit >= p.tokens_q * p.heads) return;
     int64_t row = unit / p.heads, head = unit - row * p.heads, at = unit * p.head_dim;
     float sum = 0.f;
-    for (int c = lane; c < p.head_dim; c += 32) {
-        sum += load1((const T *)p.dout + at + c) * load1((const T *)p.out + at + c);
+#pragma unroll 4
+    for (int c = 0; c < p.head_dim; c += 4) {
+        float4 a = load4_part((const T *)p.dout + at + c, p.head_dim - c, vec);
+        float4 b = load4_part((const T *)p.out + at + c, p.head_dim - c, vec);
+        sum = fmaf(a.x, b.x, sum);
+        sum = fmaf(a.y, b.y, sum);
+        sum = fmaf(a.z, b.z, sum);
+        sum = fmaf(a.w, b.w, sum);
     }
-    sum = warp_sum(sum);
-    if (lane == 0) p.delta[head * p.tokens_q + row] = sum;
+    p.delta[head * p.tokens_q + row] = sum;
 }
 
 /* ---- choice ------------------------------------------------------------------------------------
@@ -296,11 +301,14 @@ void nn_cuda_attention_bwd(nn_backend *be, const nn_attention_args *p)
     nn_cuda *cu = nn_cuda_of(be);
     if (!usable(cu, p)) return;
     if (p->tokens_q > 0) {
-        unsigned blocks = (unsigned)nn_cuda_ceil_div(p->tokens_q * p->heads, 8);
-        if (p->dtype == NN_BF16)
-            attention_delta_kernel<bf16><<<blocks, 256, 0, cu->stream>>>(*p);
-        else
-            attention_delta_kernel<float><<<blocks, 256, 0, cu->stream>>>(*p);
+        unsigned blocks = (unsigned)nn_cuda_ceil_div(p->tokens_q * p->heads, 256);
+        bool vec = p->head_dim % 4 == 0 && nn_cuda_vec4(p->dout, p->dtype) &&
+                   nn_cuda_vec4(p->out, p->dtype);
+        if (p->dtype == NN_BF16) {
+            attention_delta_kernel<bf16><<<blocks, 256, 0, cu->stream>>>(*p, vec);
+        } else {
+            attention_delta_kernel<float><<<blocks, 256, 0, cu->stream>>>(*p, vec);
+        }
         nn_cuda_check(cu, cudaGetLastError(), "attention_delta_kernel");
     }
     if (nn_cuda_attention_mma_bwd(cu, p)) return;

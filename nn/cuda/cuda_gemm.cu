@@ -61,6 +61,7 @@ struct nn_cuda_blas {
     cublasLtHandle_t handle;
     plan *plans;
     int plans_taken;
+    cublasStatus_t last; /* of the last product or question, for messages */
 };
 
 /* ---- the library -------------------------------------------------------------------------------
@@ -239,19 +240,20 @@ static void prefer(const lt_table *lt, cublasLtMatmulPreference_t preference, co
     }
 }
 
-/* True when the kernel takes each sum over k in one go. */
+/* False when the library says that the kernel splits its sums over k. */
 static bool unsplit(const lt_table *lt, const cublasLtMatmulAlgo_t *algorithm)
 {
-    int32_t split = 0;
-    uint32_t scheme = 0;
+    int32_t split = 1;
+    uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
     size_t written = 0;
-    cublasStatus_t s = lt->cublasLtMatmulAlgoConfigGetAttribute(
-        algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split, sizeof split, &written);
-    if (s == CUBLAS_STATUS_SUCCESS) {
-        s = lt->cublasLtMatmulAlgoConfigGetAttribute(
-            algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, &written);
-    }
-    return s == CUBLAS_STATUS_SUCCESS && split <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
+    bool split_known =
+        lt->cublasLtMatmulAlgoConfigGetAttribute(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &split,
+                                                 sizeof split, &written) == CUBLAS_STATUS_SUCCESS;
+    bool scheme_known = lt->cublasLtMatmulAlgoConfigGetAttribute(
+                            algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme,
+                            sizeof scheme, &written) == CUBLAS_STATUS_SUCCESS;
+    return (!split_known || split <= 1) &&
+           (!scheme_known || scheme == CUBLASLT_REDUCTION_SCHEME_NONE);
 }
 
 static bool ask_heuristic(struct nn_cuda_blas *blas, plan *p, bool only_fma)
@@ -263,11 +265,9 @@ static bool ask_heuristic(struct nn_cuda_blas *blas, plan *p, bool only_fma)
     bool chosen = false;
     if (lt->cublasLtMatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS) return false;
     prefer(lt, preference, &p->key, only_fma);
-    if (lt->cublasLtMatmulAlgoGetHeuristic(blas->handle, p->operation, p->a, p->b, p->c, p->c,
-                                           preference, CANDIDATES, found,
-                                           &n) != CUBLAS_STATUS_SUCCESS) {
-        n = 0;
-    }
+    blas->last = lt->cublasLtMatmulAlgoGetHeuristic(blas->handle, p->operation, p->a, p->b, p->c,
+                                                    p->c, preference, CANDIDATES, found, &n);
+    if (blas->last != CUBLAS_STATUS_SUCCESS) n = 0;
     for (int i = 0; i < n && !chosen; i++) {
         chosen = found[i].state == CUBLAS_STATUS_SUCCESS &&
                  found[i].workspaceSize <= NN_CUDA_WORKSPACE &&
@@ -341,9 +341,10 @@ static bool multiply_by(nn_cuda *cu, const nn_gemm_args *g, const plan_key *key,
                                            &aux, sizeof aux);
     }
     float one = 1.f;
-    return lt->cublasLtMatmul(cu->blas->handle, p->operation, &one, g->b, p->a, g->a, p->b,
-                              &g->accumulate, c, p->c, c, p->c, &p->algorithm, cu->workspace,
-                              NN_CUDA_WORKSPACE, cu->stream) == CUBLAS_STATUS_SUCCESS;
+    cu->blas->last = lt->cublasLtMatmul(cu->blas->handle, p->operation, &one, g->b, p->a, g->a,
+                                        p->b, &g->accumulate, c, p->c, c, p->c, &p->algorithm,
+                                        cu->workspace, NN_CUDA_WORKSPACE, cu->stream);
+    return cu->blas->last == CUBLAS_STATUS_SUCCESS;
 }
 
 /* c = epilogue(op(a) op(b)) + accumulate c. False when cuBLASLt cannot. */
@@ -454,9 +455,10 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
     }
     bool biased = g->bias && multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_BIAS);
     if (!biased && !multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_DEFAULT)) {
-        nn_cuda_fail(cu, "%s: cuBLASLt has no product of m %lld n %lld k %lld%s%s", be->device,
+        nn_cuda_fail(cu, "%s: cuBLASLt: product of m %lld n %lld k %lld%s%s: %s", be->device,
                      (long long)g->m, (long long)g->n, (long long)g->k,
-                     g->trans_a ? ", a transposed" : "", g->trans_b ? ", b transposed" : "");
+                     g->trans_a ? ", a transposed" : "", g->trans_b ? ", b transposed" : "",
+                     cu->blas->lt.cublasLtGetStatusString(cu->blas->last));
         return;
     }
     const void *missing = biased ? NULL : g->bias;

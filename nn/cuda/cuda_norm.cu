@@ -451,8 +451,8 @@ static __global__ void __launch_bounds__(32 * WARPS) normalize_fwd_kernel(nn_nor
     for (int64_t i = lane; i < p.d; i += 32) store1((T *)p.y + row * p.d + i, load1(x + i) / norm);
 }
 
-/* dx = (dy - y (y . dy)) / norm; a row shorter than eps was divided by the constant eps, so its dx
- * is dy / eps. */
+/* dx = (dy - y (y . dy)) / norm, in double because the difference may cancel; a row shorter than
+ * eps was divided by the constant eps, so its dx is dy / eps. */
 template <typename T>
 static __global__ void __launch_bounds__(32 * WARPS) normalize_bwd_kernel(nn_normalize_args p)
 {
@@ -460,17 +460,19 @@ static __global__ void __launch_bounds__(32 * WARPS) normalize_bwd_kernel(nn_nor
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
     const T *x = (const T *)p.x + row * p.d, *dy = (const T *)p.dy + row * p.d;
-    float squares = 0.f, dot = 0.f;
+    double squares = 0.0, dot = 0.0;
     for (int64_t i = lane; i < p.d; i += 32) {
-        float v = load1(x + i);
+        double v = load1(x + i);
         squares += v * v;
         dot += v * load1(dy + i);
     }
-    float length = sqrtf(warp_sum(squares)), norm = fmaxf(length, p.eps);
+    squares = warp_sum(squares);
     dot = warp_sum(dot);
-    float along = length > p.eps ? dot / (norm * norm) : 0.f;
+    double length = sqrt(squares), norm = length > p.eps ? length : p.eps;
+    double along = length > p.eps ? dot / squares : 0.0;
     for (int64_t i = lane; i < p.d; i += 32) {
-        store1((T *)p.dx + row * p.d + i, (load1(dy + i) - load1(x + i) * along) / norm);
+        double g = ((double)load1(dy + i) - (double)load1(x + i) * along) / norm;
+        store1((T *)p.dx + row * p.d + i, (float)g);
     }
 }
 
