@@ -8,7 +8,7 @@ passed=0
 failed=0
 for binary; do
     ASAN_OPTIONS=log_path=$log/san:detect_leaks=${LEAKS:-1} UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-        "$binary" --quiet >"$log/out" 2>&1
+        "$binary" >"$log/out" 2>&1
     status=$?
     line=$(sed 's/\x1b\[[0-9;]*m//g' "$log/out" | grep 'Synthesis:' | tail -n 1)
     tested=$(echo "$line" | sed -n 's/.*Tested: *\([0-9]*\).*/\1/p')
