@@ -10,7 +10,7 @@
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/rng.h"
-#include "core/torch_write.h"
+#include "core/torch.h"
 #include "metrics/protocol.h"
 #include "metrics/ranks.h"
 #include "metrics/retrieval.h"
