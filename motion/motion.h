@@ -104,7 +104,8 @@ typedef struct motion_pair {
     const char *text;
     motion_clip source, target;
     motion_split split;
-    const char *source_caption, *target_caption; /* what the motion is, where the dataset says so, or NULL */
+    const char *source_caption,
+        *target_caption; /* what the motion is, where the dataset says so, or NULL */
 } motion_pair;
 
 /* Things noticed while reading that a user should know: shown as warnings, counted in results. */

@@ -264,7 +264,8 @@ static void stands_at(const motion_clip *clip, int frame, int joint, double x, d
                            motion_joint_names[joint], frame, k, (double)p[k], wanted[k]);
 }
 
-/* tests/data/bvh/cmu-tiny.bvh: limbs of whole units; see its README for the hand-worked positions. */
+/* tests/data/bvh/cmu-tiny.bvh: limbs of whole units; see its README for the hand-worked positions.
+ */
 Test(bvh, a_cmu_file_worked_out_by_hand)
 {
     me_arena arena = {0};
