@@ -3,12 +3,14 @@
  */
 #include "nn/cuda/cuda_attention.cuh"
 
+#define SINGLE_THREADS 128
+
 /* 64 x 64 products by fused multiply-adds. A thread holds 8 rows by 4 columns of a score tile (rows
  * two apart, columns 16 apart) and 8 rows by HD/16 neighbouring columns of an output, so 12
  * shared-memory loads of 16 bytes feed 128 multiply-adds. A warp's 16 rows of weights pass through
  * shared memory between the two products. */
 struct simt {
-    static constexpr int ROWS = 8, COLUMNS = 4, SPARE_COLUMNS = SPARE_STRIDE;
+    static constexpr int WARPS = 4, BLOCKS = 3, ROWS = 8, COLUMNS = 4, SPARE_COLUMNS = SPARE_STRIDE;
     static constexpr __host__ __device__ int outputs(int hd) { return hd / 16; }
     static __device__ __forceinline__ int lane() { return threadIdx.x & 31; }
     static __device__ __forceinline__ int row(int i)
@@ -131,7 +133,7 @@ struct simt {
  * block over sequences * heads. Reads k and v once, which is all of its cost; the tile kernel would
  * compute 63 rows for nothing. */
 template <typename T, int HD>
-static __global__ void __launch_bounds__(ATTENTION_THREADS)
+static __global__ void __launch_bounds__(SINGLE_THREADS)
     attention_single_kernel(nn_attention_args p, bool vec)
 {
     constexpr int LANES = HD / 4, GROUPS = 32 / LANES, FLIGHT = 4;
@@ -245,11 +247,11 @@ template <typename T> static void single_fwd(nn_cuda *cu, const nn_attention_arg
     unsigned blocks = (unsigned)nn_cuda_ceil_div(p->sequences * p->heads, 4);
     bool vec = attention_vec(p) && nn_cuda_vec4(p->out, p->dtype);
     if (p->head_dim <= 32) {
-        attention_single_kernel<T, 32><<<blocks, ATTENTION_THREADS, 0, cu->stream>>>(*p, vec);
+        attention_single_kernel<T, 32><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
     } else if (p->head_dim <= 64) {
-        attention_single_kernel<T, 64><<<blocks, ATTENTION_THREADS, 0, cu->stream>>>(*p, vec);
+        attention_single_kernel<T, 64><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
     } else {
-        attention_single_kernel<T, 128><<<blocks, ATTENTION_THREADS, 0, cu->stream>>>(*p, vec);
+        attention_single_kernel<T, 128><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
     }
     nn_cuda_check(cu, cudaGetLastError(), "attention_single_kernel");
 }

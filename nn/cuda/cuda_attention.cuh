@@ -17,8 +17,10 @@
  *   ENGINE::outputs(HD), output<HD>(j)  columns of a (64 x HD) product
  *   dot<HD>(s, a, b, live)      s[row][column] = sum_d a[row][d] b[column][d]; columns past `live`
  * may be left 0 weigh<HD>(o, s, spare, b, live)  o[row][d] += sum_column s[row][column]
- * b[column][d]; s is 0 past `live`; `spare` is a (64, 68) tile that the warps use row by row
+ * b[column][d]; s is 0 past `live`; `spare` is a tile of 68 columns that the warps use
+ *                               row by row
  *   row_sum, row_max            over the threads that share a row
+ *   WARPS, BLOCKS               of a forward block; such blocks that should fit one multiprocessor
  *   round, exponential          what a stored operand is rounded to; e^x
  */
 #ifndef NN_CUDA_ATTENTION_CUH
@@ -31,7 +33,7 @@
 
 #define TILE 64
 #define SPARE_STRIDE (TILE + 4)
-#define ATTENTION_THREADS 128
+#define BACKWARD_WARPS 4
 
 /* One head of one sequence, as a block sees it. */
 typedef struct attention_head {
@@ -63,14 +65,14 @@ static __device__ __forceinline__ float attention_kept(const nn_attention_args &
     return philox_word(h.seed, p.site, element) >= threshold ? kept : 0.f;
 }
 
-/* Rows [0, rows) of 64 into shared memory, zeros below and right of them. `src` is the first row's
- * first element of this head. */
-template <typename ENGINE, typename T, int HD>
+/* Rows [0, rows) of HEIGHT into shared memory, zeros below and right of them. `src` is the first
+ * row's first element of this head. */
+template <typename ENGINE, typename T, int HD, int HEIGHT>
 static __device__ __forceinline__ void load_tile(float *tile, const T *src, int64_t stride,
                                                  int rows, int head_dim, bool vec)
 {
 #pragma unroll 4
-    for (int i = threadIdx.x; i < TILE * HD / 4; i += ATTENTION_THREADS) {
+    for (int i = threadIdx.x; i < HEIGHT * HD / 4; i += (int)blockDim.x) {
         int r = i / (HD / 4), c = i % (HD / 4) * 4;
         float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
         if (r < rows) v = load4_part(src + r * stride + c, head_dim - c, vec);
@@ -108,23 +110,24 @@ static __device__ __forceinline__ void load_seen(int *seen, const nn_attention_a
     }
 }
 
-/* Forward. Grid: (sequences * heads, ceil(longest_q / 64)). Moves q once, k and v once for every 64
- * queries (from L2 after the first), out once. */
+/* Forward. Grid: (sequences * heads, ceil(longest_q / (16 WARPS))). Moves q once, k and v once for
+ * every block of queries (from L2 after the first), out once. */
 template <typename ENGINE, typename T, int HD>
-static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 3)
+static __global__ void __launch_bounds__(32 * ENGINE::WARPS, HD > 64 ? 1 : ENGINE::BLOCKS)
     attention_fwd_kernel(nn_attention_args p, bool vec)
 {
+    constexpr int OWN = 16 * ENGINE::WARPS;
     extern __shared__ float4 shared_raw[];
     __shared__ int seen[TILE];
-    float *q = (float *)shared_raw, *k = q + TILE * (HD + 4), *v = k + TILE * (HD + 4);
+    float *q = (float *)shared_raw, *k = q + OWN * (HD + 4), *v = k + TILE * (HD + 4);
     float *spare = v + TILE * (HD + 4);
     attention_head h = find_head(p);
-    int first = (int)blockIdx.y * TILE, rows = min(TILE, h.nq - first);
+    int first = (int)blockIdx.y * OWN, rows = min(OWN, h.nq - first);
     if (rows <= 0) return;
     bool working = (int)(threadIdx.x / 32) * 16 < rows; /* this warp has rows of its own */
     int64_t column = (int64_t)h.head * p.head_dim;
-    load_tile<ENGINE, T, HD>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column,
-                             p.q_stride, rows, p.head_dim, vec);
+    load_tile<ENGINE, T, HD, OWN>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column,
+                                  p.q_stride, rows, p.head_dim, vec);
     uint32_t threshold = dropout_threshold(p.dropout);
     float kept = 1.f / (1.f - p.dropout);
 
@@ -136,13 +139,13 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 3)
 #pragma unroll
         for (int j = 0; j < ENGINE::outputs(HD); j++) o[i][j] = 0.f;
     }
-    int end = p.causal ? min(h.nk, first + TILE) : h.nk;
+    int end = p.causal ? min(h.nk, first + OWN) : h.nk;
     for (int from = 0; from < end; from += TILE) {
         int live = min(TILE, h.nk - from);
         __syncthreads();
         int64_t at = (h.k_from + from) * p.kv_stride + column;
-        load_tile<ENGINE, T, HD>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
-        load_tile<ENGINE, T, HD>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
         load_seen(seen, p, h, from);
         __syncthreads();
         if (!working) continue;
@@ -201,7 +204,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 3)
 /* Backward, queries: dq = scale dS K, dS = P (dP - delta), dP = dO V^T (times dropout's factors).
  * The grid is the forward's. */
 template <typename ENGINE, typename T, int HD>
-static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
+static __global__ void __launch_bounds__(32 * BACKWARD_WARPS, HD > 64 ? 1 : 2)
     attention_dq_kernel(nn_attention_args p, bool vec)
 {
     extern __shared__ float4 shared_raw[];
@@ -214,10 +217,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
     bool working = (int)(threadIdx.x / 32) * 16 < rows;
     int64_t column = (int64_t)h.head * p.head_dim, width = (int64_t)p.heads * p.head_dim;
     int64_t row0 = h.q_from + first, statistics = (int64_t)h.head * p.tokens_q + row0;
-    load_tile<ENGINE, T, HD>(q, (const T *)p.q + row0 * p.q_stride + column, p.q_stride, rows,
-                             p.head_dim, vec);
-    load_tile<ENGINE, T, HD>(dout, (const T *)p.dout + row0 * width + column, width, rows,
-                             p.head_dim, vec);
+    load_tile<ENGINE, T, HD, TILE>(q, (const T *)p.q + row0 * p.q_stride + column, p.q_stride, rows,
+                                   p.head_dim, vec);
+    load_tile<ENGINE, T, HD, TILE>(dout, (const T *)p.dout + row0 * width + column, width, rows,
+                                   p.head_dim, vec);
     uint32_t threshold = dropout_threshold(p.dropout);
     float kept = 1.f / (1.f - p.dropout);
 
@@ -235,8 +238,8 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
         int live = min(TILE, h.nk - from);
         __syncthreads();
         int64_t at = (h.k_from + from) * p.kv_stride + column;
-        load_tile<ENGINE, T, HD>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
-        load_tile<ENGINE, T, HD>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
         load_seen(seen, p, h, from);
         __syncthreads();
         if (!working) continue;
@@ -266,7 +269,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
 /* Backward, keys: the block's rows are keys and the columns queries, so that the weights come out
  * transposed: dv = P^T dO, dk = scale dS^T Q. Grid: (sequences * heads, ceil(longest_k / 64)). */
 template <typename ENGINE, typename T, int HD>
-static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
+static __global__ void __launch_bounds__(32 * BACKWARD_WARPS, HD > 64 ? 1 : 2)
     attention_dkv_kernel(nn_attention_args p, bool vec)
 {
     extern __shared__ float4 shared_raw[];
@@ -280,8 +283,8 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
     bool working = (int)(threadIdx.x / 32) * 16 < rows;
     int64_t column = (int64_t)h.head * p.head_dim, width = (int64_t)p.heads * p.head_dim;
     int64_t keys = (h.k_from + first) * p.kv_stride + column;
-    load_tile<ENGINE, T, HD>(k, (const T *)p.k + keys, p.kv_stride, rows, p.head_dim, vec);
-    load_tile<ENGINE, T, HD>(v, (const T *)p.v + keys, p.kv_stride, rows, p.head_dim, vec);
+    load_tile<ENGINE, T, HD, TILE>(k, (const T *)p.k + keys, p.kv_stride, rows, p.head_dim, vec);
+    load_tile<ENGINE, T, HD, TILE>(v, (const T *)p.v + keys, p.kv_stride, rows, p.head_dim, vec);
     load_seen(seen, p, h, first);
     uint32_t threshold = dropout_threshold(p.dropout);
     float kept = 1.f / (1.f - p.dropout);
@@ -296,10 +299,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, HD > 64 ? 1 : 2)
         int live = min(TILE, h.nq - from);
         int64_t row0 = h.q_from + from, statistics = (int64_t)h.head * p.tokens_q + row0;
         __syncthreads();
-        load_tile<ENGINE, T, HD>(q, (const T *)p.q + row0 * p.q_stride + column, p.q_stride, live,
-                                 p.head_dim, vec);
-        load_tile<ENGINE, T, HD>(dout, (const T *)p.dout + row0 * width + column, width, live,
-                                 p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(q, (const T *)p.q + row0 * p.q_stride + column, p.q_stride,
+                                       live, p.head_dim, vec);
+        load_tile<ENGINE, T, HD, TILE>(dout, (const T *)p.dout + row0 * width + column, width, live,
+                                       p.head_dim, vec);
         if (threadIdx.x < TILE) {
             bool there = (int)threadIdx.x < live;
             lse[threadIdx.x] = there ? p.lse[statistics + threadIdx.x] : 0.f;
@@ -347,36 +350,38 @@ static inline bool attention_vec(const nn_attention_args *p)
     return vec;
 }
 
-/* Launches `kernel` with `tiles` tiles of HD columns in shared memory beside the engine's spare
- * one. */
+/* Launches `kernel` over blocks of `warps` warps, with `own` tiles of the block's 16 * warps rows
+ * and `other` tiles of 64 rows in shared memory beside the engine's spare one. */
 template <typename ENGINE, int HD, typename K>
-static void launch_attention(nn_cuda *cu, const nn_attention_args *p, K kernel, int tiles,
-                             int64_t longest, const char *what)
+static void launch_attention(nn_cuda *cu, const nn_attention_args *p, K kernel, int warps, int own,
+                             int other, int64_t longest, const char *what)
 {
     if (p->sequences == 0 || longest == 0) return;
-    int bytes = (int)sizeof(float) * TILE * (tiles * (HD + 4) + ENGINE::SPARE_COLUMNS);
+    int rows = 16 * warps;
+    int floats = (own * rows + other * TILE) * (HD + 4) + rows * ENGINE::SPARE_COLUMNS;
+    int bytes = floats * (int)sizeof(float);
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), what);
-    dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(longest, TILE));
-    kernel<<<grid, ATTENTION_THREADS, (size_t)bytes, cu->stream>>>(*p, attention_vec(p));
+    dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(longest, rows));
+    kernel<<<grid, 32 * warps, (size_t)bytes, cu->stream>>>(*p, attention_vec(p));
     nn_cuda_check(cu, cudaGetLastError(), what);
 }
 
 template <typename ENGINE, typename T, int HD>
 static void run_attention_fwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    launch_attention<ENGINE, HD>(cu, p, attention_fwd_kernel<ENGINE, T, HD>, 3, p->longest_q,
-                                 "attention_fwd_kernel");
+    launch_attention<ENGINE, HD>(cu, p, attention_fwd_kernel<ENGINE, T, HD>, ENGINE::WARPS, 1, 2,
+                                 p->longest_q, "attention_fwd_kernel");
 }
 
 /* p->delta is filled already. */
 template <typename ENGINE, typename T, int HD>
 static void run_attention_bwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    launch_attention<ENGINE, HD>(cu, p, attention_dq_kernel<ENGINE, T, HD>, 4, p->longest_q,
-                                 "attention_dq_kernel");
-    launch_attention<ENGINE, HD>(cu, p, attention_dkv_kernel<ENGINE, T, HD>, 4, p->longest_k,
-                                 "attention_dkv_kernel");
+    launch_attention<ENGINE, HD>(cu, p, attention_dq_kernel<ENGINE, T, HD>, BACKWARD_WARPS, 2, 2,
+                                 p->longest_q, "attention_dq_kernel");
+    launch_attention<ENGINE, HD>(cu, p, attention_dkv_kernel<ENGINE, T, HD>, BACKWARD_WARPS, 2, 2,
+                                 p->longest_k, "attention_dkv_kernel");
 }
 
 #endif

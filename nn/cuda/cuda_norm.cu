@@ -309,12 +309,17 @@ static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_a
     }
 }
 
-/* dst[column] += the sum of `rows` partial sums, in a fixed order. A block of 32 x 8 threads takes
- * 32 columns; thread row y adds every 8th partial sum, then the 8 are added in order. */
+/* dw += the column sums of partial_w (rows, D), db += those of partial_b, each in a fixed order.
+ * Grid (ceil(D / 32), 2): blocks of 32 x 8 threads take 32 columns of one of the two; thread row y
+ * adds every 8th partial sum, then the 8 are added in order. */
 static __global__ void __launch_bounds__(256)
-    sum_partials_kernel(float *dst, const float *partial, int rows, int64_t d)
+    sum_partials_kernel(float *dw, float *db, const float *partial_w, const float *partial_b,
+                        int rows, int64_t d)
 {
     __shared__ float shared[8][33];
+    float *dst = blockIdx.y == 0 ? dw : db;
+    const float *partial = blockIdx.y == 0 ? partial_w : partial_b;
+    if (!dst) return;
     int64_t column = (int64_t)blockIdx.x * 32 + threadIdx.x;
     float sum = 0.f;
     if (column < d) {
@@ -385,14 +390,10 @@ static void held_bwd(nn_cuda *cu, const nn_layernorm_args *p, bool vec)
     layernorm_bwd_kernel<T, CHUNKS>
         <<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, partial_w, partial_b, vec);
     nn_cuda_check(cu, cudaGetLastError(), "layernorm_bwd_kernel");
-    dim3 threads(32, 8);
-    unsigned columns = (unsigned)nn_cuda_ceil_div(p->d, 32);
-    if (p->dw) {
-        sum_partials_kernel<<<columns, threads, 0, cu->stream>>>(p->dw, partial_w, blocks, p->d);
-    }
-    if (p->db) {
-        sum_partials_kernel<<<columns, threads, 0, cu->stream>>>(p->db, partial_b, blocks, p->d);
-    }
+    if (!p->dw && !p->db) return;
+    dim3 threads(32, 8), grid((unsigned)nn_cuda_ceil_div(p->d, 32), 2);
+    sum_partials_kernel<<<grid, threads, 0, cu->stream>>>(p->dw, p->db, partial_w, partial_b,
+                                                          blocks, p->d);
     nn_cuda_check(cu, cudaGetLastError(), "sum_partials_kernel");
 }
 
