@@ -181,10 +181,13 @@ static me_code refuse_root(const me_doc *doc, me_err *err)
         hint = " (a splits.json?)";
     else if (me_dict_get(root, "rots"))
         hint = " (one motion, not pairs?)";
+    else if (root->kind == ME_DICT && root->as.dict.length > 0 &&
+             root->as.dict.values[0]->kind == ME_ARRAY)
+        hint = " of arrays (weights, or samples? --generated takes those)";
     return me_fail(
         err, ME_EDATA,
         "expected pairs: a dictionary of key to motion_source, motion_target and text; found a %s "
-        "file holding %s%s",
+        "file holding a %s%s",
         doc->format, me_kind_name(root->kind), hint);
 }
 
