@@ -3,8 +3,8 @@
  * Each dot product is one accumulator that takes element 0, 1, 2, … in turn; vectors run across
  * eight columns of the gallery, never along the sum, and metrics/ is compiled without contraction
  * to fused multiply-adds. So SSE2, AVX2 and AVX-512 give the same bits as the plain loop of
- * dots_one. The naive loop nest spends its time loading: one load for each multiplication; a strip
- * loads a panel's row once for 2 to 8 queries.
+ * metric_dots_one. The naive loop nest spends its time loading: one load for each multiplication; a
+ * strip loads a panel's row once for 2 to 8 queries.
  */
 #include "metrics/dots_priv.h"
 
@@ -14,7 +14,8 @@
 
 #include "metrics/ranks.h"
 
-int dots_pack(dots_panels *out, const double *b, const int64_t *index, int64_t m, int64_t dim)
+int metric_dots_pack(dots_panels *out, const double *b, const int64_t *index, int64_t m,
+                     int64_t dim)
 {
     int64_t panels = (m + DOTS_PANEL - 1) / DOTS_PANEL;
     size_t count;
@@ -39,13 +40,13 @@ int dots_pack(dots_panels *out, const double *b, const int64_t *index, int64_t m
     return 1;
 }
 
-void dots_unpack(dots_panels *p)
+void metric_dots_unpack(dots_panels *p)
 {
     free(p->data);
     p->data = NULL;
 }
 
-double dots_one(const double *a, const double *b, int64_t dim)
+double metric_dots_one(const double *a, const double *b, int64_t dim)
 {
     double sum = 0;
     for (int64_t k = 0; k < dim; k++) sum += a[k] * b[k];
@@ -130,7 +131,7 @@ DEFINE_KERNEL(avx2, __attribute__((target("avx2"))), 4, 4)
 DEFINE_KERNEL(avx512, __attribute__((target("avx512f,prefer-vector-width=512"))), 8, 8)
 #endif
 
-const dots_kernel *dots_kernel_at(int i)
+const dots_kernel *metric_dots_kernel_at(int i)
 {
     const dots_kernel *usable[4] = {NULL};
     int n = 0;
@@ -147,8 +148,9 @@ me_code metric_dots(double *out, const double *a, const double *b, int64_t n, in
 {
     if (n <= 0 || m <= 0) return ME_OK;
     dots_panels gallery;
-    if (!dots_pack(&gallery, b, NULL, m, dim)) return me_fail_mem(err, "a similarity matrix");
-    const dots_kernel *kernel = dots_kernel_at(0);
+    if (!metric_dots_pack(&gallery, b, NULL, m, dim))
+        return me_fail_mem(err, "a similarity matrix");
+    const dots_kernel *kernel = metric_dots_kernel_at(0);
 #pragma omp parallel for schedule(dynamic) if (n * m * dim > 1 << 18)
     for (int64_t i = 0; i < n; i += DOTS_ROWS) {
         double strip[DOTS_ROWS * DOTS_STRIP];
@@ -163,6 +165,6 @@ me_code metric_dots(double *out, const double *a, const double *b, int64_t n, in
                        (size_t)columns * sizeof *out);
         }
     }
-    dots_unpack(&gallery);
+    metric_dots_unpack(&gallery);
     return ME_OK;
 }

@@ -18,8 +18,9 @@ typedef struct dots_panels {
 } dots_panels;
 
 /* index (m): which rows of b (NULL: 0..m-1). Returns 0 when memory is out. */
-int dots_pack(dots_panels *out, const double *b, const int64_t *index, int64_t m, int64_t dim);
-void dots_unpack(dots_panels *p);
+int metric_dots_pack(dots_panels *out, const double *b, const int64_t *index, int64_t m,
+                     int64_t dim);
+void metric_dots_unpack(dots_panels *p);
 
 /* One kernel for each vector width; all give the same bits. */
 typedef struct dots_kernel {
@@ -38,9 +39,9 @@ typedef struct dots_kernel {
 } dots_kernel;
 
 /* Kernels that this machine can run, widest first, NULL after the last. */
-const dots_kernel *dots_kernel_at(int i);
+const dots_kernel *metric_dots_kernel_at(int i);
 
 /* The same sum for one pair. */
-double dots_one(const double *a, const double *b, int64_t dim);
+double metric_dots_one(const double *a, const double *b, int64_t dim);
 
 #endif

@@ -26,7 +26,7 @@ static me_code floor_of_halves(double *mean, double *sd, const double *unit, con
 #pragma omp parallel for schedule(dynamic) if (code == ME_OK)
     for (int s = 0; s < (code == ME_OK ? in->splits : 0); s++) {
         const int64_t *i = order + s * n;
-        if (frechet_distance_of(&value[s], unit, i, half, unit, i + half, half, in->dim, NULL)) {
+        if (metric_frechet_of(&value[s], unit, i, half, unit, i + half, half, in->dim, NULL)) {
 #pragma omp atomic write
             bad = 1;
         }
@@ -69,7 +69,7 @@ static me_code fid_run(metric_sink *sink, const metric *self, const metric_input
     me_code code = target && generated ? ME_OK : me_fail_mem(err, "FID");
     if (code == ME_OK) code = gather_unit(target, in->target, in, "target", err);
     if (code == ME_OK) code = gather_unit(generated, in->generated, in, "generated", err);
-    if (code == ME_OK) code = frechet_distance(&value, target, n, generated, n, in->dim, err);
+    if (code == ME_OK) code = metric_frechet(&value, target, n, generated, n, in->dim, err);
     if (code == ME_OK && in->splits > 0) code = floor_of_halves(&mean, &sd, target, in, err);
     if (code == ME_OK) code = metric_emit_value(sink, self, "fid", value, NULL, err);
     if (code == ME_OK) code = metric_emit_value(sink, self, "fid.n", (double)n, NULL, err);

@@ -32,14 +32,11 @@ static me_code one_split(split_values *out, const double *target, const double *
     for (int64_t i = 0; i < in->n; i++) order[i] = i;
     me_rng_shuffle(&g, order, in->n);
     const int64_t *a = order, *b = order + half;
-    me_code code =
-        frechet_distance_of(&out->floor, target, a, half, target, b, half, in->dim, NULL);
+    me_code code = metric_frechet_of(&out->floor, target, a, half, target, b, half, in->dim, NULL);
     if (code == ME_OK)
-        code =
-            frechet_distance_of(&out->halves, generated, a, half, target, b, half, in->dim, NULL);
+        code = metric_frechet_of(&out->halves, generated, a, half, target, b, half, in->dim, NULL);
     if (code == ME_OK && paired)
-        code =
-            frechet_distance_of(&out->paired, generated, a, half, target, a, half, in->dim, NULL);
+        code = metric_frechet_of(&out->paired, generated, a, half, target, a, half, in->dim, NULL);
     free(order);
     return code;
 }
@@ -110,8 +107,7 @@ static me_code fid_sound_run(metric_sink *sink, const metric *self, const metric
         target[i] = in->target[i];
         generated[i] = in->generated[i];
     }
-    if (code == ME_OK)
-        code = frechet_distance(&value, target, in->n, generated, in->n, in->dim, err);
+    if (code == ME_OK) code = metric_frechet(&value, target, in->n, generated, in->n, in->dim, err);
     if (code == ME_OK && in->splits > 0)
         code = run_splits(&v, &excess_sd, target, generated, in, paired, err);
     if (code == ME_OK) code = emit_all(sink, self, in, value, &v, excess_sd, paired, err);

@@ -79,7 +79,7 @@ static void ql_step(double *d, double *e, int64_t lo, int64_t hi)
     e[hi] = 0;
 }
 
-me_code symmetric_eigenvalues(double *values, double *a, int64_t n, me_err *err)
+me_code metric_eigenvalues(double *values, double *a, int64_t n, me_err *err)
 {
     if (n == 0) return ME_OK;
     double *e = calloc((size_t)n * 2 + 1, sizeof *e);
@@ -114,7 +114,7 @@ static me_code sum_of_roots(double *out, double *a, int64_t n, me_err *err)
 {
     double *values = malloc((size_t)(n ? n : 1) * sizeof *values), largest = 0;
     if (!values) return me_fail_mem(err, "eigenvalues");
-    me_code code = symmetric_eigenvalues(values, a, n, err);
+    me_code code = metric_eigenvalues(values, a, n, err);
     *out = 0;
     for (int64_t i = 0; code == ME_OK && i < n; i++) largest = fmax(largest, values[i]);
     for (int64_t i = 0; code == ME_OK && i < n; i++)
@@ -225,8 +225,8 @@ static double centre(double *out, double *mean, const double *x, const int64_t *
     return trace;
 }
 
-me_code frechet_distance_of(double *out, const double *x, const int64_t *i, int64_t n,
-                            const double *y, const int64_t *j, int64_t m, int64_t dim, me_err *err)
+me_code metric_frechet_of(double *out, const double *x, const int64_t *i, int64_t n,
+                          const double *y, const int64_t *j, int64_t m, int64_t dim, me_err *err)
 {
     if (n < 2 || m < 2) return me_fail(err, ME_EDATA, "a covariance needs two samples or more");
     double *a = malloc((size_t)(n + 1) * (size_t)dim * sizeof *a);
@@ -253,8 +253,8 @@ me_code frechet_distance_of(double *out, const double *x, const int64_t *i, int6
     return code;
 }
 
-me_code frechet_distance(double *out, const double *x, int64_t n, const double *y, int64_t m,
-                         int64_t dim, me_err *err)
+me_code metric_frechet(double *out, const double *x, int64_t n, const double *y, int64_t m,
+                       int64_t dim, me_err *err)
 {
-    return frechet_distance_of(out, x, NULL, n, y, NULL, m, dim, err);
+    return metric_frechet_of(out, x, NULL, n, y, NULL, m, dim, err);
 }

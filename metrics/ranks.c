@@ -121,7 +121,8 @@ static int64_t at(const tiles *t, int64_t p)
 
 static double pair(const tiles *t, int64_t query, int64_t gallery)
 {
-    return dots_one(t->query + at(t, query) * t->dim, t->gallery + at(t, gallery) * t->dim, t->dim);
+    return metric_dots_one(t->query + at(t, query) * t->dim, t->gallery + at(t, gallery) * t->dim,
+                           t->dim);
 }
 
 static me_code make_lists(group_lists *out, const tiles *t, const int64_t *group, me_err *err)
@@ -257,7 +258,7 @@ static void one_block(const tiles *t, const dots_kernel *kernel, column_counts *
 
 static bool run_tiles(const tiles *t)
 {
-    const dots_kernel *kernel = dots_kernel_at(0);
+    const dots_kernel *kernel = metric_dots_kernel_at(0);
     int failed = 0;
     /* Batches of 32 are ranked by one thread: their caller spreads the batches. */
 #pragma omp parallel if (t->m * t->m * t->dim > 1 << 20)
@@ -308,7 +309,8 @@ me_code metric_rank_units(metric_rank *rows, metric_rank *columns, const double 
     me_code code = make_lists(&t.groups, &t, group, err);
     double *thresholds = calloc((size_t)m * 2, sizeof *thresholds);
     int64_t *members = calloc((size_t)m * 2, sizeof *members);
-    if (code == ME_OK && (!thresholds || !members || !dots_pack(&t.panels, gallery, index, m, dim)))
+    if (code == ME_OK &&
+        (!thresholds || !members || !metric_dots_pack(&t.panels, gallery, index, m, dim)))
         code = me_fail_mem(err, "ranks");
     if (code != ME_OK) goto done;
     t.column_own = thresholds;
@@ -324,7 +326,7 @@ me_code metric_rank_units(metric_rank *rows, metric_rank *columns, const double 
         if (columns) finish_same(&columns[p], grouped, members[m + p]);
     }
 done:
-    dots_unpack(&t.panels);
+    metric_dots_unpack(&t.panels);
     free(t.groups.next);
     free(thresholds);
     free(members);

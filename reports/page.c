@@ -39,7 +39,8 @@ typedef struct builder {
     const char *subset;
     const char *benchmark; /* of published rows, or NULL */
     bool guessed;
-    bool failed; /* memory is out */
+    bool complete; /* no item of the subset is missing */
+    bool failed;   /* memory is out */
 } builder;
 
 static void note(builder *b, const char *fmt, ...) ME_PRINTF(2, 3);
@@ -139,9 +140,15 @@ static void add_baselines(builder *b, report_table_data *t, bool batch)
     }
 }
 
+static report_items items_of(const builder *b, const report_table_data *t)
+{
+    return (report_items){b->benchmark, b->guessed, b->subset, b->complete,
+                          t->rows ? t->row[0].n : 0};
+}
+
 static void add_published(builder *b, report_table_data *t)
 {
-    const report_items items = {b->benchmark, b->guessed, b->subset, t->row[0].n};
+    const report_items items = items_of(b, t);
     for (size_t i = 0; b->published && i < b->published->as.list.length; i++) {
         const me_value *p = b->published->as.list.items[i], *block = me_dict_get(p, t->protocol);
         if (!b->benchmark || !block ||
@@ -292,7 +299,7 @@ static void list_add(char *list, size_t size, const char *item)
 /* Which published rows are left out, by the reason. */
 static void note_left_out(builder *b, const report_table_data *t)
 {
-    const report_items items = {b->benchmark, b->guessed, b->subset, t->rows ? t->row[0].n : 0};
+    const report_items items = items_of(b, t);
     char unknown[512] = "", other[1024] = "";
     for (size_t i = 0; i < b->published->as.list.length; i++) {
         const me_value *p = b->published->as.list.items[i], *block = me_dict_get(p, t->protocol);
@@ -328,6 +335,7 @@ static void note_published(builder *b)
                 "or 393 test items.");
         return;
     }
+    if (!b->complete) note(b, "Items are missing, so no published value is comparable.");
     if (b->guessed)
         note(b,
              "Taken for the split \"%s\" by its number of items; published rows mean nothing "
@@ -379,6 +387,9 @@ me_code report_page_make(report_page *out, me_arena *arena, const me_value *resu
     builder b = {.page = out, .arena = arena, .result = result, .options = options};
     out->name = text_at(result, "name", "submission");
     b.subset = text_at(result, "provenance/subset", "all");
+    b.complete = length_at(result, "samples/missing") == 0 &&
+                 (strcmp(b.subset, "all") != 0 ||
+                  int_at(result, "samples/evaluated") == int_at(result, "samples/dataset"));
     if (options->published) {
         me_value *published;
         me_code code = report_published(&published, arena, err);

@@ -26,6 +26,7 @@ me_code report_published(me_value **out, me_arena *arena, me_err *err)
 bool report_same_items(const me_value *block, const report_items *items)
 {
     const me_value *n = me_dict_get(block, "n"), *subset = me_dict_get(block, "subset");
-    return items->benchmark && n && n->kind == ME_INT && n->as.integer == items->n && subset &&
-           items->subset && me_string_equals(subset, items->subset);
+    return items->benchmark && items->complete && n && n->kind == ME_INT &&
+           n->as.integer == items->n && subset && items->subset &&
+           me_string_equals(subset, items->subset);
 }

@@ -13,7 +13,8 @@ typedef struct report_items {
     const char *benchmark; /* "motionfix-test"; NULL: none that anyone published on */
     bool guessed;          /* by the number of items, not stated by the result */
     const char *subset;
-    int64_t n; /* queries of the protocol */
+    bool complete; /* no item of the subset is missing */
+    int64_t n;     /* queries of the protocol */
 } report_items;
 
 /* Whether the published block (a row's "batch32" or "full") was computed on the same items. */

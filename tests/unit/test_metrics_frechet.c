@@ -11,9 +11,9 @@ static const double rows_b[15] = {1, 1, 3, 2, 2, 0, 1, 1, 1, 2, 3, 2, 0, 0, 2};
 Test(frechet, the_golden_value)
 {
     double d;
-    cr_assert_eq(frechet_distance(&d, rows_a, 5, rows_b, 5, 3, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&d, rows_a, 5, rows_b, 5, 3, NULL), ME_OK);
     cr_assert_float_eq(d, 0.530738116, 1e-9, "%.12g", d);
-    cr_assert_eq(frechet_distance(&d, rows_b, 5, rows_a, 5, 3, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&d, rows_b, 5, rows_a, 5, 3, NULL), ME_OK);
     cr_assert_float_eq(d, 0.530738116, 1e-9, "%.12g", d);
 }
 
@@ -23,7 +23,7 @@ Test(frechet, gaussians_along_one_axis_have_a_closed_form)
     const double x[3] = {-1.4142135623730951, 0, 1.4142135623730951},
                  y[3] = {0.17157287525380988, 3, 5.82842712474619};
     double d;
-    cr_assert_eq(frechet_distance(&d, x, 3, y, 3, 1, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&d, x, 3, y, 3, 1, NULL), ME_OK);
     cr_assert_float_eq(d, 11, 1e-9, "%.12g", d);
 }
 
@@ -41,28 +41,28 @@ Test(frechet, few_samples_and_many_take_different_roads_to_the_same_place)
         for (int k = 0; k < 8; k++)
             small[i * 8 + k] = wide[i * 40 + 3 * k] = f[i * 8 + k] * (k + 1) + (i < n);
     double a, b;
-    cr_assert_eq(frechet_distance(&a, small, n, small + n * 8, m, 8, NULL), ME_OK);
-    cr_assert_eq(frechet_distance(&b, wide, n, wide + n * 40, m, 40, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&a, small, n, small + n * 8, m, 8, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&b, wide, n, wide + n * 40, m, 40, NULL), ME_OK);
     cr_assert_float_eq(a, b, 1e-9 * a, "%.12g %.12g", a, b);
-    cr_assert_eq(frechet_distance(&b, wide + n * 40, m, wide, n, 40, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&b, wide + n * 40, m, wide, n, 40, NULL), ME_OK);
     cr_assert_float_eq(a, b, 1e-9 * a);
-    cr_assert_eq(frechet_distance(&a, small, n, small, n, 8, NULL), ME_OK);
+    cr_assert_eq(metric_frechet(&a, small, n, small, n, 8, NULL), ME_OK);
     cr_assert_float_eq(a, 0, 1e-6, "self distance %g", a);
-    cr_assert_eq(frechet_distance(&a, small, 1, small, n, 8, NULL), ME_EDATA);
+    cr_assert_eq(metric_frechet(&a, small, 1, small, n, 8, NULL), ME_EDATA);
     me_arena_release(&arena);
 }
 
 Test(eigen, values_of_known_matrices)
 {
     double diagonal[9] = {3, 0, 0, 0, -1, 0, 0, 0, 7}, second[16] = {0}, v[16];
-    cr_assert_eq(symmetric_eigenvalues(v, diagonal, 3, NULL), ME_OK);
+    cr_assert_eq(metric_eigenvalues(v, diagonal, 3, NULL), ME_OK);
     cr_assert_float_eq(v[0] + v[1] + v[2], 9, 1e-12);
     /* The second difference matrix: 2 - 2 cos(k pi / (n+1)). */
     for (int i = 0; i < 4; i++) {
         second[5 * i] = 2;
         if (i < 3) second[4 * i + i + 1] = second[4 * (i + 1) + i] = -1;
     }
-    cr_assert_eq(symmetric_eigenvalues(v, second, 4, NULL), ME_OK);
+    cr_assert_eq(metric_eigenvalues(v, second, 4, NULL), ME_OK);
     for (int k = 1; k <= 4; k++) {
         double want = 2 - 2 * cos(k * 3.14159265358979323846 / 5), nearest = INFINITY;
         for (int i = 0; i < 4; i++) nearest = fmin(nearest, fabs(v[i] - want));
@@ -86,7 +86,7 @@ Test(eigen, trace_and_squares_are_kept_at_many_sizes)
                 trace += i == j ? a[i * n + j] : 0;
                 squares += a[i * n + j] * a[i * n + j];
             }
-        cr_assert_eq(symmetric_eigenvalues(v, a, n, NULL), ME_OK);
+        cr_assert_eq(metric_eigenvalues(v, a, n, NULL), ME_OK);
         for (int i = 0; i < n; i++) {
             sum += v[i];
             sum2 += v[i] * v[i];

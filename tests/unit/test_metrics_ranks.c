@@ -137,20 +137,20 @@ Test(dots, every_kernel_and_thread_count_gives_the_same_bits)
         cr_assert_eq(metric_dots(out, a, b, n, m, dim, NULL), ME_OK);
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < m; j++)
-                cr_assert_eq(out[i * m + j], dots_one(a + i * dim, b + j * dim, dim));
+                cr_assert_eq(out[i * m + j], metric_dots_one(a + i * dim, b + j * dim, dim));
     }
     dots_panels panels;
-    cr_assert(dots_pack(&panels, b, NULL, m, dim));
+    cr_assert(metric_dots_pack(&panels, b, NULL, m, dim));
     const double *rows[DOTS_ROWS];
     for (int r = 0; r < DOTS_ROWS; r++) rows[r] = a + r * dim;
     int kernels = 0;
-    for (const dots_kernel *k; (k = dots_kernel_at(kernels)); kernels++) {
+    for (const dots_kernel *k; (k = metric_dots_kernel_at(kernels)); kernels++) {
         double strip[DOTS_ROWS * DOTS_STRIP];
         k->strip(strip, DOTS_STRIP, rows, &panels, 8, 6);
         for (int r = 0; r < DOTS_ROWS; r++)
             for (int j = 0; j < 48; j++)
-                cr_assert_eq(strip[r * DOTS_STRIP + j], dots_one(rows[r], b + (8 + j) * dim, dim),
-                             "%s", k->name);
+                cr_assert_eq(strip[r * DOTS_STRIP + j],
+                             metric_dots_one(rows[r], b + (8 + j) * dim, dim), "%s", k->name);
         double gap = INFINITY;
         int close = 0;
         int64_t above = k->above(&gap, &close, strip, 45, strip[3]), want = 0;
@@ -164,7 +164,7 @@ Test(dots, every_kernel_and_thread_count_gives_the_same_bits)
         cr_assert_eq(close, 1, "%s: the value itself is a tie", k->name);
     }
     cr_assert_geq(kernels, 1);
-    dots_unpack(&panels);
+    metric_dots_unpack(&panels);
     me_arena_release(&arena);
 }
 
