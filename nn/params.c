@@ -2,6 +2,8 @@
 #include "nn/params.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,61 +208,80 @@ static bool same_shape(const nn_param *item, const me_array *a)
     return true;
 }
 
-static me_code load_one(nn_params *p, nn_param *item, const me_value *state, const char *prefix,
-                        me_err *err)
+/* What does not fit, gathered so that one message tells all that one line can hold. */
+typedef struct misfits {
+    char text[360];
+    size_t used;
+    int64_t n;
+} misfits;
+
+static void note(misfits *m, const char *fmt, ...) ME_PRINTF(2, 3);
+static void note(misfits *m, const char *fmt, ...)
 {
-    me_arena_mark mark = me_arena_get_mark(&p->arena);
-    const char *key = me_arena_printf(&p->arena, "%s%s", prefix ? prefix : "", item->name);
-    float *host = me_arena_alloc(&p->arena, (size_t)item_count(item), sizeof *host);
-    const me_value *v = key ? me_dict_get(state, key) : NULL;
-    char found[96];
-    me_code code = ME_OK;
-    if (!key || !host) {
-        code = me_fail_mem(err, "loading parameters");
-    } else if (!v) {
-        code = me_fail(err, ME_EDATA, "there is no parameter '%s'", key);
-    } else if (v->kind != ME_ARRAY) {
-        code = me_fail(err, ME_EDATA, "'%s' is a %s, not an array", key, me_kind_name(v->kind));
-    } else if (!same_shape(item, &v->as.array)) {
-        nn_tensor want = over(item, NN_F32, NULL);
-        code = me_fail(err, ME_EDATA, "'%s': expected %s, found %s", key, nn_shape(&want).s,
-                       me_array_describe(&v->as.array, found, sizeof found));
-    } else {
-        code = me_array_read_f32(&v->as.array, host, err);
-        if (code == ME_OK) code = nn_params_set(p, item->name, host, item_count(item), err);
+    char one[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(one, sizeof one, fmt, args);
+    va_end(args);
+    m->n++;
+    size_t length = strlen(one);
+    if (m->used + length + 3 > sizeof m->text) return;
+    m->used += (size_t)snprintf(m->text + m->used, sizeof m->text - m->used, "%s%s",
+                                m->used ? "; " : "", one);
+}
+
+static me_code load_one(nn_params *p, nn_param *item, const me_value *state, const char *prefix,
+                        misfits *m, me_err *err)
+{
+    char key[256], found[96];
+    snprintf(key, sizeof key, "%s%s", prefix, item->name);
+    const me_value *v = me_dict_get(state, key);
+    if (!v || v->kind != ME_ARRAY) {
+        note(m, v ? "'%s' is no array" : "'%s' is missing", key);
+        return ME_OK;
     }
+    if (!same_shape(item, &v->as.array)) {
+        nn_tensor want = over(item, NN_F32, p->data);
+        note(m, "'%s': expected %s, found %s", key, nn_shape(&want).s,
+             me_array_describe(&v->as.array, found, sizeof found));
+        return ME_OK;
+    }
+    me_arena_mark mark = me_arena_get_mark(&p->arena);
+    float *host = ME_NEW_ARRAY(&p->arena, item_count(item), float);
+    me_code code = host ? me_array_read_f32(&v->as.array, host, err) : me_fail_mem(err, key);
+    if (code == ME_OK) code = nn_params_set(p, item->name, host, item_count(item), err);
     me_arena_rewind(&p->arena, mark);
     return code;
 }
 
-/* The first key under the prefix that is no parameter of ours. */
-static me_code refuse_rest(nn_params *p, const me_value *state, const char *prefix, me_err *err)
+/* Keys under the prefix that are no parameters of ours. */
+static void note_rest(nn_params *p, const me_value *state, const char *prefix, misfits *m)
 {
-    size_t skip = prefix ? strlen(prefix) : 0;
+    size_t skip = strlen(prefix);
     for (size_t i = 0; i < state->as.dict.length; i++) {
         const me_value *key = state->as.dict.keys[i];
-        if (key->kind != ME_STRING || (skip && strncmp(key->as.string.data, prefix, skip)))
-            continue;
+        if (key->kind != ME_STRING || strncmp(key->as.string.data, prefix, skip)) continue;
         if (!nn_params_find(p, key->as.string.data + skip))
-            return me_fail(err, ME_EDATA, "'%s' is no parameter of this model",
-                           key->as.string.data);
+            note(m, "'%s' is not of this model", key->as.string.data);
     }
-    return ME_OK;
 }
 
 me_code nn_params_load(nn_params *p, const me_value *state, const char *prefix, bool strict,
                        me_err *err)
 {
+    misfits m = {.used = 0};
     assert(p->data);
+    if (!prefix) prefix = "";
     if (!state || state->kind != ME_DICT)
         return me_fail(err, ME_EDATA, "expected a dictionary of parameters");
     for (int64_t i = 0; i < p->n; i++) {
-        me_code code = load_one(p, &p->items[i], state, prefix, err);
+        me_code code = load_one(p, &p->items[i], state, prefix, &m, err);
         if (code != ME_OK) return code;
     }
-    if (strict) {
-        me_code code = refuse_rest(p, state, prefix, err);
-        if (code != ME_OK) return code;
+    if (strict) note_rest(p, state, prefix, &m);
+    if (m.n) {
+        return me_fail(err, ME_EDATA, "%lld names do not fit this model of %lld parameters: %s",
+                       (long long)m.n, (long long)p->n, m.text);
     }
     return p->shadow ? nn_params_shadow(p, err) : ME_OK;
 }
