@@ -2,6 +2,7 @@
 #include "metrics/ranks.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,26 +260,22 @@ static void one_block(const tiles *t, const dots_kernel *kernel, column_counts *
 static bool run_tiles(const tiles *t)
 {
     const dots_kernel *kernel = metric_dots_kernel_at(0);
-    int failed = 0;
     /* Batches of 32 are ranked by one thread: their caller spreads the batches. */
-#pragma omp parallel if (t->m * t->m * t->dim > 1 << 20)
-    {
-        column_counts counts = {0};
-        bool ok = !t->columns || column_counts_new(&counts, t);
-        if (!ok) {
-#pragma omp atomic write
-            failed = 1;
-        }
-#pragma omp for schedule(dynamic)
+    const int threads = t->m * t->m * t->dim > 1 << 20 ? omp_get_max_threads() : 1;
+    column_counts *counts = calloc((size_t)threads, sizeof *counts);
+    bool ok = counts != NULL;
+    for (int k = 0; ok && t->columns && k < threads; k++) ok = column_counts_new(&counts[k], t);
+    if (ok) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
         for (int64_t i = 0; i < t->m; i += DOTS_ROWS)
-            if (ok) one_block(t, kernel, &counts, i);
-        if (ok && t->columns) {
-#pragma omp critical(metric_rank_columns)
-            column_counts_add(t, &counts);
-        }
-        column_counts_free(&counts);
+            one_block(t, kernel, &counts[threads > 1 ? omp_get_thread_num() : 0], i);
     }
-    return !failed;
+    for (int k = 0; counts && k < threads; k++) {
+        if (ok && t->columns) column_counts_add(t, &counts[k]);
+        column_counts_free(&counts[k]);
+    }
+    free(counts);
+    return ok;
 }
 
 static void start_thresholds(tiles *t, int64_t *members)
