@@ -289,6 +289,20 @@ static void note_fid(builder *b)
              metric_result_number(fid, "floor_sd"));
 }
 
+/* The distances whose small-sample bias is taken away (metrics/fid_sound.c, metrics/kid.c). */
+static void note_unbiased(builder *b)
+{
+    double excess = metric_result_number(b->result, "fid_sound/excess");
+    double kid = metric_result_number(b->result, "kid/value");
+    if (isnan(excess) || isnan(kid)) return;
+    note(b,
+         "Distance beyond chance: FID of halves, %lld items each, exceeds that of two target "
+         "halves by "
+         "%.4f ± %.4f (embeddings not normalised); unbiased KID %.5f.",
+         (long long)int_at(b->result, "fid_sound/half_n"), excess,
+         metric_result_number(b->result, "fid_sound/excess_sd"), kid);
+}
+
 /* Appends "item" to a comma-separated list that may be cut short. */
 static void list_add(char *list, size_t size, const char *item)
 {
@@ -407,6 +421,7 @@ me_code report_page_make(report_page *out, me_arena *arena, const me_value *resu
                  "beside it.");
     note_variants(&b);
     note_fid(&b);
+    note_unbiased(&b);
     note_published(&b);
     note_warnings(&b);
     return b.failed ? me_fail_mem(err, "a report") : ME_OK;
