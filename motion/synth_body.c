@@ -115,12 +115,15 @@ static void solve_leg(double g[MOTION_JOINTS][9], const synth_frame *f, int side
     double pitch = leg->pitch, shin = shin_pitch(knee_g, leg->yaw);
     if (!(leg->on_floor > 0))
         pitch = synth_clamp(pitch, shin - 30 * SYNTH_DEGREES, shin + 50 * SYNTH_DEGREES);
+    /* A lifted foot follows the shin once its toes have room. */
+    double follows = leg->free * synth_ease((leg->target[1] - SYNTH_ANKLE - 0.02) / 0.25);
+    if (leg->free > 0) pitch *= 1 - leg->free;
     turned(ankle_g, leg->yaw, pitch, 0);
-    if (leg->free > 0) {
+    if (follows > 0) {
         double follow[9];
         motion_mat3_axis(turn, 0, leg->point);
         motion_mat3_mul(follow, knee_g, turn);
-        motion_mat3_slerp(ankle_g, ankle_g, follow, leg->free);
+        motion_mat3_slerp(ankle_g, ankle_g, follow, follows);
     }
     /* Toes stay flat on the floor while the heel rises. */
     motion_mat3_axis(turn, 0, leg->on_floor > 0 ? -synth_clamp(0.9 * pitch, 0, 0.9) : 0);

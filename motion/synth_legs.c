@@ -562,7 +562,7 @@ static void follow_gesture(synth_frame *f, const synth_gesture *g, double t)
                     f->root[1] + hip[1],
                     f->root[2] - sign * hip[0] * sin(f->yaw) + hip[2] * cos(f->yaw)};
     for (int i = 0; i < 3; i++) leg->target[i] += w * (at[i] + away[i] - leg->target[i]);
-    leg->target[1] = fmax(leg->target[1], SYNTH_ANKLE);
+    leg->target[1] = fmax(leg->target[1], SYNTH_ANKLE) + 0.2 * w * (1 - w);
     leg->free = w;
     leg->point = g->kind == SYNTH_KICK ? 0.45 : 0.25;
     leg->on_floor = 0;
