@@ -218,25 +218,31 @@ static me_code batch_ranks(metric_rank *rows, metric_rank *columns, const side *
     return failed ? me_fail_mem(err, "batch ranks") : ME_OK;
 }
 
+/* All batches of all shuffles are ranked in one go: threads meet once, not once a shuffle. */
 static me_code add_other_shuffles(metric_block *b, const metric_evaluation *e, me_arena *arena,
                                   const side *s, const double *generated, me_err *err)
 {
     const int shuffles = e->options.other_shuffles;
+    const int64_t used = b->n;
     me_arena_mark mark = me_arena_get_mark(arena);
     int64_t *sorted = ME_NEW_ARRAY(arena, e->n, int64_t),
             *index = ME_NEW_ARRAY(arena, e->n, int64_t);
-    metric_rank *ranks = ME_NEW_ARRAY(arena, b->n, metric_rank);
+    int64_t *all = ME_NEW_ARRAY(arena, used * shuffles, int64_t);
+    metric_rank *ranks = ME_NEW_ARRAY(arena, used * shuffles, metric_rank);
     double *values = ME_NEW_ARRAY(arena, (size_t)shuffles * METRIC_MAX_COLUMNS, double);
     double *one = ME_NEW_ARRAY(arena, shuffles, double);
-    me_code code = sorted && index && ranks && values && one ? ME_OK : me_fail_mem(err, "shuffles");
+    me_code code =
+        sorted && index && all && ranks && values && one ? ME_OK : me_fail_mem(err, "shuffles");
     if (code == ME_OK) code = sorted_order(sorted, arena, e->keys, e->n, err);
     for (int k = 0; k < shuffles && code == ME_OK; k++) {
         shuffled(index, sorted, e->n, e->options.batch_seed + 1 + (uint32_t)k);
-        code = batch_ranks(ranks, NULL, s, generated, e->dim, index, b->n, err);
-        if (code == ME_OK)
-            code = rank_values(values + k * METRIC_MAX_COLUMNS, arena, ranks, b->n, METRIC_BATCH,
-                               plain, err);
+        memcpy(all + k * used, index, (size_t)used * sizeof *all);
     }
+    if (code == ME_OK)
+        code = batch_ranks(ranks, NULL, s, generated, e->dim, all, used * shuffles, err);
+    for (int k = 0; k < shuffles && code == ME_OK; k++)
+        code = rank_values(values + k * METRIC_MAX_COLUMNS, arena, ranks + k * used, used,
+                           METRIC_BATCH, plain, err);
     for (int c = 0; c < b->scores && code == ME_OK; c++) {
         for (int k = 0; k < shuffles; k++) one[k] = values[k * METRIC_MAX_COLUMNS + c];
         b->score[c].shuffles_mean = metric_mean(one, shuffles);
