@@ -10,18 +10,18 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline float cpu_bits(int32_t i)
+static inline float cpu_float(uint32_t bits)
 {
     float f;
-    memcpy(&f, &i, sizeof f);
+    memcpy(&f, &bits, sizeof f);
     return f;
 }
 
-static inline int32_t cpu_int(float f)
+static inline uint32_t cpu_bits(float f)
 {
-    int32_t i;
-    memcpy(&i, &f, sizeof i);
-    return i;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
 }
 
 /* e^x within 1.5 ulp; 0 below -87 (no denormals), inf above 88.7. NaN stays NaN.
@@ -44,9 +44,9 @@ static inline float cpu_exp(float x)
     q = __builtin_fmaf(q, r, 0x1.555492p-3f);
     q = __builtin_fmaf(q, r, 0x1.fffffcp-2f);
     float y = 1.0f + __builtin_fmaf(q * r, r, r);
-    int32_t power = cpu_int(shifted) - cpu_int(magic);
-    int32_t half = power >> 1;
-    y = y * cpu_bits((half + 127) << 23) * cpu_bits((power - half + 127) << 23);
+    int32_t power = (int32_t)(cpu_bits(shifted) - cpu_bits(magic));
+    uint32_t half = (uint32_t)(power >> 1), rest = (uint32_t)power - half;
+    y = y * cpu_float((half + 127) << 23) * cpu_float((rest + 127) << 23);
     return x < lowest ? 0.0f : y;
 }
 
@@ -85,7 +85,7 @@ static inline float cpu_normal(float x, float *density)
 /* Upper half of the bits of a float, rounded to nearest, ties to even; NaN stays NaN. */
 static inline uint16_t cpu_to_bf16(float x)
 {
-    uint32_t bits = (uint32_t)cpu_int(x);
+    uint32_t bits = cpu_bits(x);
     uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
     uint32_t quiet = (bits >> 16) | 0x40u;
     return (uint16_t)(x != x ? quiet : rounded);
@@ -93,7 +93,7 @@ static inline uint16_t cpu_to_bf16(float x)
 
 static inline float cpu_from_bf16(uint16_t h)
 {
-    return cpu_bits((int32_t)((uint32_t)h << 16));
+    return cpu_float((uint32_t)h << 16);
 }
 
 #endif

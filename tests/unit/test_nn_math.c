@@ -53,9 +53,9 @@ Test(cpu_math, normal_distribution_is_accurate_far_into_the_tail)
 Test(cpu_math, bf16_rounds_to_nearest_even)
 {
     cr_assert_eq(cpu_to_bf16(1.0f), 0x3f80);
-    cr_assert_eq(cpu_to_bf16(cpu_bits(0x3f808000)), 0x3f80, "halfway goes to even");
-    cr_assert_eq(cpu_to_bf16(cpu_bits(0x3f818000)), 0x3f82, "halfway goes to even");
-    cr_assert_eq(cpu_to_bf16(cpu_bits(0x3f808001)), 0x3f81);
+    cr_assert_eq(cpu_to_bf16(cpu_float(0x3f808000)), 0x3f80, "halfway goes to even");
+    cr_assert_eq(cpu_to_bf16(cpu_float(0x3f818000)), 0x3f82, "halfway goes to even");
+    cr_assert_eq(cpu_to_bf16(cpu_float(0x3f808001)), 0x3f81);
     cr_assert(isnan(cpu_from_bf16(cpu_to_bf16(NAN))));
     cr_assert(isinf(cpu_from_bf16(cpu_to_bf16(INFINITY))));
     for (uint32_t h = 0; h < 0x10000; h++) {

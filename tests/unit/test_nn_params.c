@@ -149,7 +149,9 @@ Test(params, an_unknown_name_is_a_sticky_failure)
     cr_assert_null(nn_param_get(&f.ctx, &p, "v")->data);
     nn_status(&f.ctx, &err);
     cr_assert_str_eq(err.msg, "model: there is no parameter 'v'");
-    cr_assert_eq(nn_params_add(&(nn_params){0}, "x", 1, (int64_t[]){-1}, NULL), ME_EDATA);
+    nn_params bad = {0};
+    cr_assert_eq(nn_params_add(&bad, "x", 1, (int64_t[]){-1}, NULL), ME_EDATA);
+    nn_params_close(&bad);
     nn_params_close(&p);
     fixture_close(&f);
 }
