@@ -14,7 +14,7 @@
 
 typedef struct motion_pairs_options {
     int64_t per_window;             /* pairs from each window; 0: 4 */
-    int64_t min_frames, max_frames; /* of a window, at 30 a second; 0: 60, 150 */
+    int64_t min_frames, max_frames; /* of a window, at 30 a second; 0: 30, 150 */
     int64_t stride; /* frames from one window's start to the next; 0: half of its length */
     int64_t limit;  /* pairs in all; 0: no limit */
     uint64_t seed;
