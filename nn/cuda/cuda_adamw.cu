@@ -15,12 +15,13 @@ static __global__ void __launch_bounds__(THREADS) adamw_kernel(nn_adamw_args p)
     float lr = p.state ? p.state->lr : p.lr;
     double bias1 = p.state ? p.state->bias1 : p.bias1, bias2 = p.state ? p.state->bias2 : p.bias2;
     float step_size = (float)((double)lr / bias1), root = (float)sqrt(bias2);
+    float decay = 1.f - lr * p.weight_decay; /* torch multiplies by this */
     float scale = p.grad_scale ? *p.grad_scale : 1.f;
     bf16 *shadow = (bf16 *)p.bf16_shadow;
     int64_t step = (int64_t)gridDim.x * THREADS;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < p.n; i += step) {
         float g = p.grad[i] * scale, w = p.param[i];
-        w -= lr * p.weight_decay * w;
+        w *= decay;
         float m = p.beta1 * p.m[i] + (1.f - p.beta1) * g;
         float v = p.beta2 * p.v[i] + (1.f - p.beta2) * g * g;
         w -= step_size * m / (sqrtf(v) / root + p.eps);

@@ -72,11 +72,11 @@ static void *open_library(void)
     static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
     const char *home = getenv("CUDA_HOME");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        void *library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
         if (library) return library;
         char path[1024];
         snprintf(path, sizeof path, "%s/lib64/%s", home ? home : "/usr/local/cuda", names[i]);
-        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
         if (library) return library;
     }
     return NULL;
@@ -172,6 +172,7 @@ static bool describe(const lt_table *lt, plan *p, const void *somewhere)
     cublasOperation_t op_a = key->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasOperation_t op_b = key->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)key->epilogue;
+    cudaDataType bias_type = data_type(key->c_dtype);
     cublasStatus_t s = lt->cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F);
     if (s == CUBLAS_STATUS_SUCCESS) {
         s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &op_a,
@@ -197,6 +198,10 @@ static bool describe(const lt_table *lt, plan *p, const void *somewhere)
     if (s == CUBLAS_STATUS_SUCCESS && epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
         s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                &somewhere, sizeof somewhere);
+        if (s == CUBLAS_STATUS_SUCCESS) {
+            s = lt->cublasLtMatmulDescSetAttribute(
+                p->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type, sizeof bias_type);
+        }
     }
     if (s == CUBLAS_STATUS_SUCCESS) {
         s = make_layout(lt, &p->a, key->dtype, key->trans_b ? k : n, key->trans_b ? n : k);
