@@ -1,5 +1,4 @@
 /* What the torch writer writes, the torch reader reads. */
- * PyTorch itself. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
