@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/readers: one small file for each container, protocol, element type and byte order that
 core/ reads, and beside each NAME the text NAME.txt of what Python itself loads from it, in the notation of
-tests/unit/reader_text.h. Needs torch 1.13, numpy 1.24, joblib 1.2, lz4 not. Run by hand:
+tests/unit/reader_text.h. Needs torch 1.13, numpy 1.24, joblib 1.2 and the lz4 program. Run by hand:
     tests/tools/make_reader_cases.py tests/data/readers"""
 import argparse
 import collections
