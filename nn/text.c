@@ -161,8 +161,7 @@ me_code nn_text_open(nn_text **out, const char *spec, nn_backend *be,
                    ? me_fail(err, ME_EUSAGE, "text encoder %s: expected hash:WIDTH", spec)
                    : nn_text_hash_open(&t->kind, width, err);
     } else if (!strncmp(spec, "clip:", 5)) {
-        code =
-            nn_text_clip_open(&t->kind, spec + 5, be, options ? options->precision : NN_FP32, err);
+        code = nn_text_clip_open(&t->kind, spec + 5, be, err);
     } else {
         code = me_fail(err, ME_EUSAGE, "text encoder \"%s\": expected clip:DIR or hash", spec);
     }

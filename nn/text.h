@@ -23,10 +23,11 @@ typedef struct nn_text_vectors {
     const float *sentence; /* (sentence width): clip: projected end-token state; not normalised */
 } nn_text_vectors;
 
+/* Vectors are computed in single precision whatever a run computes in, so that runs share a cache.
+ */
 typedef struct nn_text_options {
-    const char *
-        cache; /* folder for results; NULL: $XDG_CACHE_HOME/mebench or ~/.cache/mebench; "": none */
-    nn_precision precision;
+    /* folder for results; NULL: $XDG_CACHE_HOME/mebench or ~/.cache/mebench; "": none */
+    const char *cache;
 } nn_text_options;
 
 /* `spec` as above; "hash:WIDTH" chooses another width than 256. The back end must outlive the

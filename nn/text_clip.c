@@ -323,26 +323,34 @@ static me_code infer_config(nn_clip_config *c, const state *s, me_err *err)
     }
 }
 
+/* The weights of a folder, and where the configuration lies: in it, or beside a file of weights. */
+static me_code locate(const char **weights, const char **config, const char *path, me_arena *arena,
+                      me_err *err)
+{
+    *weights = path;
+    if (me_is_directory(path)) {
+        *config = me_path_join(arena, path, "config.json");
+        *weights = me_path_join(arena, path, "model.safetensors");
+        if (*weights && !me_file_exists(*weights))
+            *weights = me_path_join(arena, path, "pytorch_model.bin");
+        if (*weights && !me_file_exists(*weights))
+            return me_fail(
+                err, ME_EIO,
+                "%s: expected model.safetensors or pytorch_model.bin of a CLIP model in it", path);
+    } else {
+        *config = me_arena_printf(arena, "%.*sconfig.json", (int)(me_path_base(path) - path), path);
+    }
+    return *weights && *config ? ME_OK : me_fail_mem(err, path);
+}
+
 me_code nn_clip_open(nn_clip *out, const char *path, nn_backend *be, nn_precision precision,
                      me_err *err)
 {
     memset(out, 0, sizeof *out);
     me_arena arena = {0};
     me_doc doc = {0};
-    const char *weights = path;
-    me_code code = ME_OK;
-    bool folder = me_is_directory(path);
-    if (folder) {
-        weights = me_path_join(&arena, path, "model.safetensors");
-        if (weights && !me_file_exists(weights))
-            weights = me_path_join(&arena, path, "pytorch_model.bin");
-        if (!weights || !me_file_exists(weights))
-            code = me_fail(
-                err, ME_EIO,
-                "%s: expected model.safetensors or pytorch_model.bin of a CLIP model in it", path);
-        if (code == ME_OK)
-            code = read_config(&out->config, me_path_join(&arena, path, "config.json"), err);
-    }
+    const char *weights, *config;
+    me_code code = locate(&weights, &config, path, &arena, err);
     if (code == ME_OK) code = me_doc_open(&doc, weights, err);
     if (code == ME_OK) {
         state s = {.dict = doc.root, .name = weights};
@@ -352,12 +360,9 @@ me_code nn_clip_open(nn_clip *out, const char *path, nn_backend *be, nn_precisio
             code = me_fail(err, ME_EFORMAT, "%s: expected a state dictionary, found %s", weights,
                            me_kind_name(s.dict->kind));
         if (code == ME_OK) code = find_prefix(&s, err);
-        if (code == ME_OK && s.openai) code = infer_config(&out->config, &s, err);
-        if (code == ME_OK && !s.openai && !folder)
-            code = me_fail(
-                err, ME_EUSAGE,
-                "%s: weights in Hugging Face's names need their config.json; give the folder",
-                path);
+        if (code == ME_OK)
+            code = s.openai ? infer_config(&out->config, &s, err)
+                            : read_config(&out->config, config, err);
         if (code == ME_OK) code = open_from(out, &s, be, precision, err);
         if (code == ME_OK) memcpy(out->sha256, me_doc_hash(&doc), sizeof out->sha256);
         me_doc_close(&doc);
@@ -521,8 +526,7 @@ static me_code clip_encode(void *self, me_arena *arena, const char *const *texts
     return code;
 }
 
-me_code nn_text_clip_open(nn_text_kind *out, const char *path, nn_backend *be,
-                          nn_precision precision, me_err *err)
+me_code nn_text_clip_open(nn_text_kind *out, const char *path, nn_backend *be, me_err *err)
 {
     clip_encoder *e = calloc(1, sizeof *e);
     if (!e) return me_fail_mem(err, "the text encoder");
@@ -535,7 +539,7 @@ me_code nn_text_clip_open(nn_text_kind *out, const char *path, nn_backend *be,
     me_code code =
         folder ? nn_bpe_open(&e->bpe, folder, err) : me_fail_mem(err, "the text encoder");
     if (code == ME_OK) {
-        code = nn_clip_open(&e->clip, path, be, precision, err);
+        code = nn_clip_open(&e->clip, path, be, NN_FP32, err);
         if (code != ME_OK) nn_bpe_close(e->bpe);
     }
     if (code == ME_OK && e->clip.config.vocabulary <= nn_bpe_end(e->bpe)) {

@@ -23,8 +23,8 @@ typedef struct nn_clip {
     char sha256[65]; /* of the weights file */
 } nn_clip;
 
-/* `path`: a Hugging Face folder (config.json with model.safetensors or pytorch_model.bin), or
- * OpenAI's .pt. */
+/* `path`: a Hugging Face folder (config.json with model.safetensors or pytorch_model.bin), one of
+ * these two files beside its config.json, or OpenAI's .pt. */
 me_code nn_clip_open(nn_clip *out, const char *path, nn_backend *be, nn_precision precision,
                      me_err *err);
 /* From a state dictionary in Hugging Face's names, without prefix or with one that ends in

@@ -16,7 +16,6 @@ typedef struct nn_text_kind {
 } nn_text_kind;
 
 me_code nn_text_hash_open(nn_text_kind *out, int64_t width, me_err *err);
-me_code nn_text_clip_open(nn_text_kind *out, const char *path, nn_backend *be,
-                          nn_precision precision, me_err *err);
+me_code nn_text_clip_open(nn_text_kind *out, const char *path, nn_backend *be, me_err *err);
 
 #endif

@@ -11,14 +11,18 @@
 
 #include "core/file.h"
 
-static const struct {
-    const char *prefix;
+typedef struct kind {
+    const char *prefix; /* of the folder's name; of what is built in, its name */
     me_code (*run)(parity *p, const char *folder, me_err *err);
-} kinds[] = {
+} kind;
+
+static const kind kinds[] = {
 #define X(prefix, run) {prefix, run},
-    PARITY_LIST(X)
+    PARITY_LIST(X)};
+static const kind built_in[] = {PARITY_BUILT_IN_LIST(X)
 #undef X
 };
+#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 void parity_error(parity *p, const char *what, double error, double tolerance)
 {
@@ -43,11 +47,11 @@ void parity_true(parity *p, bool holds, const char *fmt, ...)
     va_end(args);
 }
 
-static bool run_case(const char *device, const char *folder, const char *name, int kind)
+static bool run_case(const char *device, const char *folder, const char *name, const kind *k)
 {
     parity p = {.device = device, .exact_device = !strcmp(device, "cpu")};
     me_err err = {0};
-    me_code code = kinds[kind].run(&p, folder, &err);
+    me_code code = k->run(&p, folder, &err);
     if (code) parity_true(&p, false, "%s", err.msg);
     if (p.failures)
         printf("FAILED  %-18s %d failure%s, the first: %s\n", name, p.failures,
@@ -84,19 +88,26 @@ int main(int argc, char **argv)
     for (int64_t i = 0; i < names.n; i++) {
         const char *folder = me_path_join(&arena, root, names.items[i]);
         if (!me_is_directory(folder)) continue;
-        int kind = -1;
-        for (int k = 0; k < (int)(sizeof kinds / sizeof *kinds); k++)
-            if (!strncmp(names.items[i], kinds[k].prefix, strlen(kinds[k].prefix))) kind = k;
-        if (kind < 0) {
+        const kind *its = NULL;
+        for (int k = 0; k < COUNT(kinds); k++)
+            if (!strncmp(names.items[i], kinds[k].prefix, strlen(kinds[k].prefix))) its = &kinds[k];
+        if (!its) {
             printf("not run %-18s no check of this kind\n", names.items[i]);
             continue;
         }
-        if (run_case(device, folder, names.items[i], kind))
+        if (run_case(device, folder, names.items[i], its))
+            passed++;
+        else
+            failed++;
+    }
+    const bool ran = passed + failed > 0; /* what is built in is no reason to call a run whole */
+    for (int k = 0; k < COUNT(built_in) && ran; k++) {
+        if (run_case(device, NULL, built_in[k].prefix, &built_in[k]))
             passed++;
         else
             failed++;
     }
     printf("%d passed, %d failed\n", passed, failed);
     me_arena_release(&arena);
-    return failed || !passed;
+    return failed || !ran;
 }

@@ -25,11 +25,18 @@ void parity_true(parity *p, bool holds, const char *fmt, ...) ME_PRINTF(3, 4);
 // clang-format off
 /*       folders that begin with   are checked by */
 #define PARITY_LIST(X)                                                                             \
-    X("eval-",                     parity_eval)
+    X("eval-",                     parity_eval)                                                    \
+    X("clip-text-",                parity_clip)                                                    \
+    X("tmr-train-",                parity_tmr_train)
+
+/*       needs no folder           is checked by */
+#define PARITY_BUILT_IN_LIST(X)                                                                    \
+    X("clip-filled",               parity_clip_filled)
 // clang-format on
 
 #define X(prefix, run) me_code run(parity *p, const char *folder, me_err *err);
 PARITY_LIST(X)
+PARITY_BUILT_IN_LIST(X)
 #undef X
 
 #endif
