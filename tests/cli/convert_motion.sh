@@ -1,0 +1,1 @@
+"$MEBENCH" convert "$MADE/samples/000000.npy" a.bvh && "$MEBENCH" inspect a.bvh | head -n 3 && "$MEBENCH" convert a.bvh b.npy && "$MEBENCH" inspect --no-hash b.npy && "$MEBENCH" convert --fps 15 --drop-first 1 --scale 1 --y-up a.bvh c.safetensors && "$MEBENCH" inspect --no-hash c.safetensors

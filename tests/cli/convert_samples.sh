@@ -1,0 +1,2 @@
+"$MEBENCH" convert "$MADE/samples" s.safetensors && "$MEBENCH" eval --device cpu --resamples 0 --shuffles 0 -q --dataset "$MADE/d.pth.tar" --generated s.safetensors --tmr "$MADE/tmr.safetensors" --format csv --no-baselines --name x >a
+"$MEBENCH" eval --device cpu --resamples 0 --shuffles 0 -q --dataset "$MADE/d.pth.tar" --generated "$MADE/samples" --tmr "$MADE/tmr.safetensors" --format csv --no-baselines --name x | cmp - a

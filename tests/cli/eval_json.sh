@@ -1,0 +1,2 @@
+"$MEBENCH" eval --device cpu --resamples 20 --shuffles 2 --dataset "$MADE/d.pth.tar" --tmr "$MADE/tmr.safetensors" --generated "$MADE/samples" -q --json >a.json && "$MEBENCH" eval --device cpu --resamples 20 --shuffles 2 --dataset "$MADE/d.pth.tar" --tmr "$MADE/tmr.safetensors" --generated "$MADE/samples" -q --format json --threads 3 --batch-size 5 >b.json &&
+cmp a.json b.json && grep -c '"' a.json >/dev/null && grep -o '"\(schema\|precision\|gelu\|subset\|split\|keys_sha256\)": .*' a.json

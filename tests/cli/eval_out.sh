@@ -1,0 +1,1 @@
+"$MEBENCH" eval --device cpu --resamples 20 --shuffles 2 --dataset "$MADE/d.pth.tar" --tmr "$MADE/tmr.safetensors" --generated "$MADE/samples" -q --out r --embeddings >table.txt && ls r && head -n 1 r/ranks.csv && wc -l <r/ranks.csv && "$MEBENCH" inspect --no-hash r/embeddings_source.npy && cmp r/result.txt table.txt

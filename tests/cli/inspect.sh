@@ -1,0 +1,1 @@
+"$MEBENCH" inspect --no-hash "$MADE/d.pth.tar" "$MADE/samples" "$MADE/samples/000000.npy"; "$MEBENCH" inspect --json --no-hash "$MADE/samples/000000.npy"; "$MEBENCH" inspect --json --no-hash --all "$MADE/samples"

@@ -1,0 +1,1 @@
+"$MEBENCH" list metrics && "$MEBENCH" list baselines && "$MEBENCH" list reports && "$MEBENCH" list commands && "$MEBENCH" list traps -v

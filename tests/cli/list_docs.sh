@@ -1,0 +1,1 @@
+"$MEBENCH" list metrics -v && "$MEBENCH" list baselines -v && "$MEBENCH" list reports -v

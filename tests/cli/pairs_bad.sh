@@ -1,0 +1,2 @@
+"$MEBENCH" pairs --out x.safetensors
+"$MEBENCH" pairs somewhere

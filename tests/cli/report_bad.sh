@@ -1,0 +1,1 @@
+echo "{}" >r.json; "$MEBENCH" report r.json

@@ -1,0 +1,1 @@
+"$MEBENCH" report nothing.json

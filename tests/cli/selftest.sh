@@ -1,0 +1,1 @@
+"$MEBENCH" selftest --list --op layernorm | head -n 2; "$MEBENCH" selftest --op layernorm -q; "$MEBENCH" selftest --grad --op layernorm --threads 1 -q; "$MEBENCH" selftest --op nonesuch; echo $?; "$MEBENCH" selftest --grad --perf

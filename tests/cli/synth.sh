@@ -1,0 +1,1 @@
+"$MEBENCH" synth --pairs 8 --seed 5 --min-frames 40 --max-frames 60 --val 0.25 --test 0.25 --no-joints --out a.safetensors && "$MEBENCH" synth --pairs 8 --seed 5 --min-frames 40 --max-frames 60 --val 0.25 --test 0.25 --no-joints --out b.safetensors -q && cmp a.safetensors b.safetensors; ls

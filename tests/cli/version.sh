@@ -1,0 +1,1 @@
+"$MEBENCH" version | sed "s/(.*)/(GIT)/"

@@ -1,0 +1,151 @@
+/* Where an encoder comes from: the single file, the random one, and what is refused with which
+ * words. */
+#include "tests/unit/tmr_data.h"
+
+#include "core/npy.h"
+
+static void expect_refusal(const char *path, me_code code, const char *part)
+{
+    nn_backend *be = open_cpu(1);
+    tmr_encoder e;
+    me_err err = {0};
+    cr_expect_eq(tmr_open(&e, path, be, &err), code, "%s", err.msg);
+    cr_expect(strstr(err.msg, part), "'%s' is not in '%s'", part, err.msg);
+    nn_backend_close(be);
+}
+
+static char *new_folder(me_arena *arena)
+{
+    char *folder = me_arena_strdup(arena, "/tmp/mebench-tmr-XXXXXX");
+    cr_assert(mkdtemp(folder));
+    return folder;
+}
+
+static void write_text(me_arena *arena, const char *folder, const char *name, const char *text)
+{
+    cr_assert_eq(me_file_write(me_path_join(arena, folder, name), text, strlen(text), NULL), ME_OK);
+}
+
+static void make(me_arena *arena, const char *folder, const char *name)
+{
+    cr_assert_eq(me_make_directories(me_path_join(arena, folder, name), NULL), ME_OK);
+}
+
+static void remove_folder(const char *folder)
+{
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(weights, the_single_file_holds_all_and_reads_back_equal)
+{
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    const char *path = me_path_join(&arena, folder, "t.safetensors");
+    nn_backend *be = open_cpu(1);
+    tmr_encoder a, b;
+    me_err err = {0};
+    open_random_encoder(&a, be);
+    cr_assert_eq(tmr_write(path, &a, &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(tmr_open(&b, path, be, &err), ME_OK, "%s", err.msg);
+    cr_expect_str_eq(a.sha256, b.sha256);
+    cr_expect_eq(b.config.layers, 6);
+    cr_expect_eq(b.config.heads, 4);
+    cr_expect(b.random, "that the weights are random is remembered");
+    cr_expect_eq(b.notes.n, 1);
+    cr_expect_arr_eq(a.std, b.std, sizeof(float) * MOTION_POSE);
+    tmr_close(&a);
+    tmr_close(&b);
+    nn_backend_close(be);
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
+
+Test(weights, seeds_give_different_encoders_and_the_same_seed_the_same)
+{
+    nn_backend *be = open_cpu(1);
+    tmr_encoder a, b, c;
+    cr_assert_eq(tmr_open(&a, "random:1", be, NULL), ME_OK);
+    cr_assert_eq(tmr_open(&b, "random:2", be, NULL), ME_OK);
+    cr_assert_eq(tmr_open(&c, "random:1", be, NULL), ME_OK);
+    cr_expect_str_neq(a.sha256, b.sha256);
+    cr_expect_str_eq(a.sha256, c.sha256);
+    tmr_close(&a);
+    tmr_close(&b);
+    tmr_close(&c);
+    nn_backend_close(be);
+    expect_refusal("random:", ME_EUSAGE, "random:SEED");
+    expect_refusal("random:12x", ME_EUSAGE, "random:SEED");
+}
+
+Test(weights, a_missing_encoder_is_an_error_and_never_random_weights)
+{
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    expect_refusal(folder, ME_EIO, "no TMR checkpoint");
+    make(&arena, folder, "last_weights");
+    expect_refusal(folder, ME_EIO, "random weights");
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
+
+Test(weights, a_config_of_another_network_is_refused_before_anything_is_read)
+{
+    static const char *const cases[][2] = {
+        {"{\"model\": {\"motion_encoder\": {\"nfeats\": 263}}}", "nfeats is 263"},
+        {"{\"model\": {\"motion_encoder\": {\"vae\": false}}}", "vae is false"},
+        {"{\"model\": {\"motion_encoder\": {\"activation\": \"relu\"}}}", "activation is relu"},
+        {"{\"model\": {\"motion_encoder\": {\"num_heads\": \"four\"}}}", "num_heads"},
+        {"{\"model\": 3}", "no object model.motion_encoder"},
+    };
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    make(&arena, folder, "last_weights");
+    write_text(&arena, folder, "last_weights/motion_encoder.pt", "not read");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text(&arena, folder, "config.json", cases[i][0]);
+        expect_refusal(folder, ME_EFORMAT, cases[i][1]);
+    }
+    write_text(&arena, folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
+    expect_refusal(folder, ME_EIO, "stats");
+    make(&arena, folder, "stats/a/b");
+    make(&arena, folder, "stats/c");
+    for (int i = 0; i < 4; i++)
+        write_text(
+            &arena, folder,
+            me_arena_printf(&arena, "stats/%s/%s.pt", i < 2 ? "a/b" : "c", i % 2 ? "std" : "mean"),
+            "x");
+    expect_refusal(folder, ME_EIO, "2 other folders");
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
+
+Test(weights, a_state_without_the_right_tensors_is_refused_by_name)
+{
+    me_arena arena = {0};
+    nn_backend *be = open_cpu(1);
+    tmr_encoder e;
+    me_err err = {0};
+    float mean[MOTION_POSE] = {0}, std[MOTION_POSE];
+    for (int i = 0; i < MOTION_POSE; i++) std[i] = 1;
+    me_value *state = me_value_new(&arena, ME_DICT);
+    cr_expect_eq(tmr_open_state(&e, state, "", 4, mean, std, be, &err), ME_EFORMAT);
+    cr_expect(strstr(err.msg, "'tokens'"), "%s", err.msg);
+    nn_backend_close(be);
+    me_arena_release(&arena);
+}
+
+Test(weights, another_file_is_refused_with_what_to_give_instead)
+{
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    const char *path = me_path_join(&arena, folder, "x.npy");
+    const int64_t shape[] = {2};
+    const float x[] = {1, 2};
+    const me_array a = me_array_make(ME_F32, 1, shape, x);
+    cr_assert_eq(me_npy_write(path, &a, NULL), ME_OK);
+    expect_refusal(path, ME_EFORMAT, "give the folder");
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
