@@ -2,6 +2,7 @@
  * come. What to do follows from the input's kind and the output's name. */
 #include <string.h>
 
+#include "baselines/baseline.h"
 #include "core/safetensors.h"
 #include "eval/commands.h"
 #include "motion/bvh.h"
@@ -13,7 +14,8 @@ typedef struct options {
     double fps, scale;
     int64_t drop_first;
     bool y_up;
-    const char *splits;
+    const char *splits, *baseline;
+    int64_t seed;
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -28,6 +30,10 @@ static const me_opt table[] = {
     {.name = "drop-first", .type = ME_OPT_INT, AT(drop_first), .fallback = "-1", .lo = -1, .hi = 1e6, .value = "N",
      .help = "BVH frames to drop at the start; -1: a T-pose, if there is one"},
     {.name = "splits", .type = ME_OPT_STRING, AT(splits), .value = "FILE", .help = "splits.json of a dataset"},
+    {.name = "baseline", .type = ME_OPT_STRING, AT(baseline), .value = "NAME",
+     .help = "from a dataset, write this baseline's motions as sample files into the folder OUT"},
+    {.name = "seed", .type = ME_OPT_INT, AT(seed), .fallback = "0", .lo = 0, .hi = 9007199254740992.0, .value = "N",
+     .help = "of a seeded baseline"},
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -134,6 +140,33 @@ static me_code from_dataset(eval_call *call, const options *o, me_err *err)
     return code;
 }
 
+/* DIR/KEY.npy for every pair, as a model's sampler would write them. */
+static me_code from_baseline(eval_call *call, const options *o, me_err *err)
+{
+    const char *folder = call->operand[1];
+    const baseline *b = baseline_find(o->baseline);
+    if (!b)
+        return me_fail(err, ME_EUSAGE, "no baseline '%s' (`mebench list baselines` names them)",
+                       o->baseline);
+    motion_dataset d;
+    me_code code = motion_dataset_open(&d, call->operand[0],
+                                       &(motion_dataset_options){.splits = o->splits}, err);
+    if (code) return code;
+    motion_clip *clips = ME_NEW_ARRAY(call->arena, d.n, motion_clip);
+    int64_t *all = ME_NEW_ARRAY(call->arena, d.n, int64_t);
+    if (!clips || !all) code = me_fail_mem(err, "a baseline's motions");
+    for (int64_t i = 0; i < d.n && !code; i++) all[i] = i;
+    const baseline_input in = {.dataset = &d, .selected = all, .n = d.n, .seed = (uint64_t)o->seed};
+    if (!code) code = b->make(clips, call->arena, &in, err);
+    if (!code) code = me_make_directories(folder, err);
+    for (int64_t i = 0; i < d.n && !code; i++)
+        code = motion_sample_write_npy(folder, d.pairs[i].key, &clips[i], d.pairs[i].text, err);
+    if (!code)
+        me_writer_printf(&call->out, "%s: %lld samples of %s\n", folder, (long long)d.n, b->name);
+    motion_dataset_close(&d);
+    return code;
+}
+
 static me_code from_tmr(eval_call *call, me_err *err)
 {
     nn_backend *be = NULL;
@@ -163,6 +196,7 @@ static me_code run_convert(eval_call *call, me_err *err)
 {
     const options *o = call->options;
     const char *in = call->operand[0], *out = call->operand[1];
+    if (o->baseline) return from_baseline(call, o, err);
     const bool to_tensors = me_has_suffix(out, ".safetensors"),
                to_joblib = me_has_suffix(out, ".pth.tar");
     const bool to_motion = me_has_suffix(out, ".npy") || me_has_suffix(out, ".bvh");

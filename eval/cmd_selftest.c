@@ -53,7 +53,8 @@ static me_code run_selftest(eval_call *call, me_err *err)
     me_writer_printf(&call->out, "%d passed, %d failed\n", passed, failed);
     if (failed)
         return me_fail(err, ME_ECHECK, "selftest: %d of %d cases failed", failed, passed + failed);
-    return passed ? ME_OK : me_fail(err, ME_ECHECK, "selftest: no case of that name");
+    return passed ? ME_OK
+                  : me_fail(err, ME_EUSAGE, "selftest: no case of that name (--list names them)");
 }
 
 const eval_command eval_command_selftest = {

@@ -414,6 +414,15 @@ done:
     return code;
 }
 
+static void note_random(tmr_encoder *e, const char *path)
+{
+    motion_note(
+        &e->notes, &e->arena,
+        "%s: the embedder has random weights; its scores show that the program works, and say "
+        "nothing about motions",
+        path);
+}
+
 /* ---- the single file
  * -------------------------------------------------------------------------------- */
 
@@ -469,6 +478,7 @@ static me_code open_file(tmr_encoder *out, const char *path, nn_backend *be, me_
         out->source = me_arena_strdup(&out->arena, path);
         out->statistics = me_arena_strdup(&out->arena, statistics ? statistics : "in the file");
         out->random = random && !strcmp(random, "true");
+        if (out->random) note_random(out, path);
     }
     me_doc_close(&doc);
     return code;
