@@ -12,7 +12,6 @@
 #include <omp.h>
 #include <string.h>
 
-#include "core/rng.h"
 #include "nn/cpu/cpu_math.h"
 
 #define BLOCK 64
@@ -94,13 +93,15 @@ static void drop(const head *t, int64_t query, float *row)
 {
     const nn_attention_args *a = t->args;
     if (a->dropout == 0) return;
-    uint32_t threshold = nn_dropout_threshold(a->dropout), words[4];
+    uint32_t threshold = nn_dropout_threshold(a->dropout), words[NN_CPU_DRAW];
     float keep = 1 / (1 - a->dropout);
     uint64_t first = (uint64_t)((t->h * a->tokens_q + t->q_from + query) * a->longest_k);
-    for (int64_t j = 0; j < t->nk; j++) {
-        uint64_t e = first + (uint64_t)j;
-        if (!j || !(e & 3)) me_philox(a->seed, a->site, e >> 2, words);
-        row[j] = words[e & 3] >= threshold ? row[j] * keep : 0;
+    int64_t ahead = (int64_t)(first & 3); /* words are drawn from a multiple of 4 on */
+    for (int64_t from = -ahead; from < t->nk; from += NN_CPU_DRAW) {
+        int64_t to = from + NN_CPU_DRAW < t->nk ? from + NN_CPU_DRAW : t->nk;
+        nn_cpu_draw(a->seed, a->site, first + (uint64_t)from, words);
+        for (int64_t j = from < 0 ? 0 : from; j < to; j++)
+            row[j] = words[j - from] >= threshold ? row[j] * keep : 0;
     }
 }
 

@@ -151,14 +151,13 @@ void nn_cpu_axpby(nn_backend *be, const nn_map_args *args)
     nn_cpu_done(cpu);
 }
 
-/* Words of counter blocks [block, block + BATCH), so that the generator runs in vector code. */
-enum { BATCH = 64 };
-static void draw(uint64_t seed, uint32_t site, uint64_t block, uint32_t words[4 * BATCH])
+/* Written so that the generator runs in vector code. */
+void nn_cpu_draw(uint64_t seed, uint32_t site, uint64_t first, uint32_t words[NN_CPU_DRAW])
 {
 #pragma omp simd
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = 0; i < NN_CPU_DRAW / 4; i++) {
         uint32_t w[4];
-        me_philox(seed, site, block + (uint64_t)i, w);
+        me_philox(seed, site, first / 4 + (uint64_t)i, w);
         for (int k = 0; k < 4; k++) words[4 * i + k] = w[k];
     }
 }
@@ -173,10 +172,10 @@ void nn_cpu_dropout(nn_backend *be, const nn_map_args *args)
     uint64_t seed = args->state ? args->state->seed : args->seed;
     int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
 #pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
-    for (int64_t from = 0; from < n; from += 4 * BATCH) {
-        uint32_t words[4 * BATCH];
-        int64_t count = n - from < 4 * BATCH ? n - from : 4 * BATCH;
-        draw(seed, args->site, (uint64_t)from / 4, words);
+    for (int64_t from = 0; from < n; from += NN_CPU_DRAW) {
+        uint32_t words[NN_CPU_DRAW];
+        int64_t count = n - from < NN_CPU_DRAW ? n - from : NN_CPU_DRAW;
+        nn_cpu_draw(seed, args->site, (uint64_t)from, words);
         for (int64_t i = 0; i < count; i++)
             y[from + i] = words[i] >= threshold ? a[from + i] * keep : 0;
     }

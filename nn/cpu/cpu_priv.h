@@ -61,6 +61,10 @@ static inline bool nn_cpu_ready(const cpu_backend *cpu)
 /* y = act(x) for n values; y may be x. */
 void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act);
 
+/* The random words of elements [first, first + NN_CPU_DRAW) of a site; first is a multiple of 4. */
+#define NN_CPU_DRAW 256
+void nn_cpu_draw(uint64_t seed, uint32_t site, uint64_t first, uint32_t words[NN_CPU_DRAW]);
+
 /* The slots, one file a family. */
 void nn_cpu_gemm(nn_backend *, const nn_gemm_args *);
 void nn_cpu_bias_grad(nn_backend *, const nn_columns_args *);
