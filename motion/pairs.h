@@ -18,9 +18,10 @@ typedef struct motion_pairs_options {
     int64_t stride; /* frames from one window's start to the next; 0: half of its length */
     int64_t limit;  /* pairs in all; 0: no limit */
     uint64_t seed;
-    double val_share, test_share; /* of the subjects (at least one each, where there are three) */
-    const char *
-        manifest; /* csv with columns file, description; NULL: manifest.csv in the folder, if any */
+    /* Of the windows, about: whole subjects are drawn. With fewer than three nothing is split. */
+    double val_share, test_share;
+    /* csv with columns file, description; NULL: manifest.csv in the folder, if any. */
+    const char *manifest;
 } motion_pairs_options;
 
 motion_pairs_options motion_pairs_defaults(uint64_t seed); /* val 0.1, test 0.2 */

@@ -9,6 +9,7 @@
 
 #define MOTIONS 5 /* of a group, at most */
 #define TEXT 192
+#define CAPTION 320
 
 motion_synth_options motion_synth_defaults(int64_t pairs, uint64_t seed)
 {
@@ -29,7 +30,7 @@ typedef struct group {
     int64_t frames[MOTIONS];
     int from[MOTION_SYNTH_GROUP], to[MOTION_SYNTH_GROUP];
     synth_edit edit[MOTION_SYNTH_GROUP];
-    char text[MOTION_SYNTH_GROUP][TEXT];
+    char text[MOTION_SYNTH_GROUP][TEXT], caption[MOTIONS][CAPTION];
 } group;
 
 /* What the first pass keeps of a group. */
@@ -37,7 +38,8 @@ typedef struct outline {
     int motions;
     int64_t frames[MOTIONS];
     int from[MOTION_SYNTH_GROUP], to[MOTION_SYNTH_GROUP];
-    char text[MOTION_SYNTH_GROUP][TEXT];
+    char text[MOTION_SYNTH_GROUP][TEXT], caption[MOTIONS][CAPTION];
+    const char *shared[MOTIONS]; /* the captions, once they are in the dataset */
     motion_clip clip[MOTIONS];
 } outline;
 
@@ -144,7 +146,10 @@ static bool make_group(group *gr, int64_t index, const motion_synth_options *o)
         memset(gr, 0, sizeof *gr);
         gr->person = synth_person_draw(&g);
         synth_script_draw(&gr->script[0], &g);
-        if (measure(gr, 0, o, &g) && make[kind](gr, o, &g)) return true;
+        if (!measure(gr, 0, o, &g) || !make[kind](gr, o, &g)) continue;
+        for (int m = 0; m < gr->motions; m++)
+            synth_caption(gr->caption[m], CAPTION, &gr->script[m], &g);
+        return true;
     }
     return false;
 }
@@ -196,6 +201,7 @@ static me_code outline_groups(outline *lines, int64_t groups, const motion_synth
         memcpy(lines[i].from, gr.from, sizeof gr.from);
         memcpy(lines[i].to, gr.to, sizeof gr.to);
         memcpy(lines[i].text, gr.text, sizeof gr.text);
+        memcpy(lines[i].caption, gr.caption, sizeof gr.caption);
     }
     if (failed)
         return me_fail(err, ME_EUSAGE,
@@ -243,15 +249,21 @@ static me_code allocate_group(motion_dataset *d, outline *line, int64_t first, m
         int ends[2] = {line->from[k], line->to[k]};
         for (int e = 0; e < 2; e++) {
             motion_clip *clip = &line->clip[ends[e]];
-            if (!clip->pose && motion_clip_new(clip, &d->arena, line->frames[ends[e]], joints, err))
-                return ME_EMEM;
+            if (!clip->pose) {
+                if (motion_clip_new(clip, &d->arena, line->frames[ends[e]], joints, err))
+                    return ME_EMEM;
+                line->shared[ends[e]] = me_arena_strdup(&d->arena, line->caption[ends[e]]);
+                if (!line->shared[ends[e]]) return me_fail_mem(err, "a caption");
+            }
             d->frames += clip->frames;
         }
         *p = (motion_pair){.key = me_arena_printf(&d->arena, "%06lld", (long long)(first + k)),
                            .text = me_arena_strdup(&d->arena, line->text[k]),
                            .source = line->clip[ends[0]],
                            .target = line->clip[ends[1]],
-                           .split = split};
+                           .split = split,
+                           .source_caption = line->shared[ends[0]],
+                           .target_caption = line->shared[ends[1]]};
         if (!p->key || !p->text) return me_fail_mem(err, "a pair");
     }
     return ME_OK;

@@ -8,8 +8,8 @@
  *
  * Balance, so that copying the source does not win. Pairs come in groups of four, of one person:
  *  - star, M0>M1 M0>M2 M0>M3 M0>M4: one source, four different edits: a four-way tie at best;
- *  - twins, M0>M1 M1>M0 M2>M3 M3>M2: both directions of two edits, M2 an edit of M0: every target is
- *    another pair's source;
+ *  - twins, M0>M1 M1>M0 M2>M3 M3>M2: both directions of two edits, M2 an edit of M0: every target
+ * is another pair's source;
  *  - chain, M0>M1 M1>M0 M0>M2 M2>M3: both directions of an edit, a second edit, one on top of it.
  *
  * No two pairs of a group have the same target, so a perfect editor keeps rank 1, whereas a copied
@@ -42,8 +42,8 @@ typedef struct motion_synth_options {
 /* 40 to 200 frames, val 0.05, test 0.15 of the groups. */
 motion_synth_options motion_synth_defaults(int64_t pairs, uint64_t seed);
 
-/* Builds the dataset in memory: keys "000000", …, text, source and target with joints, split;
- * has_split is true and format "synth". To be closed with motion_dataset_close. */
+/* Builds the dataset in memory: keys "000000", …, text, source and target with joints and
+ * captions, split; has_split is true and format "synth". To be closed with motion_dataset_close. */
 me_code motion_synth(motion_dataset *out, const motion_synth_options *options, me_log *log,
                      me_err *err);
 

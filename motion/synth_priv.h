@@ -311,4 +311,8 @@ bool synth_both_arms(const synth_phase *phase);
 void synth_text(char *out, size_t size, const synth_edit *edit, const synth_script *before,
                 const synth_script *after, me_rng *g);
 
+/* What a motion shows: "a person is walking forward for 4 steps while waving with their left hand".
+ */
+void synth_caption(char *out, size_t size, const synth_script *script, me_rng *g);
+
 #endif

@@ -1,5 +1,5 @@
-/* motion/synth_text.c: the sentence of an edit, in the manner of people who describe what should
- * change: short, mostly lower case, few full stops.
+/* motion/synth_text.c: the caption of a script, and the sentence of an edit, in the manner of
+ * people who describe what should change: short, mostly lower case, few full stops.
  *
  * Templates hold marks: {b} and {a} say the action before and after the edit as a command ("wave
  * with your left hand"), {B} and {A} as a participle ("waving with ..."), {v} and {V} the bare
@@ -446,4 +446,68 @@ void synth_text(char *out, size_t size, const synth_edit *edit, const synth_scri
         if (expand(out, size, list[me_rng_below(g, n)], &c)) break;
     habits(out, g);
     if (me_rng_uniform(g) < 0.16) append(out, size, ".");
+}
+
+/* ---- captions ---- */
+static void caption_action(char *out, size_t size, const synth_action *a, bool both)
+{
+    const synth_trait *trait = &synth_traits[a->kind];
+    say(out, size, a, both, PARTICIPLE);
+    if (a->speed > 1.3) append(out, size, " quickly");
+    if (a->speed < 0.78) append(out, size, " slowly");
+    if (trait->has & SYNTH_HAS_SIZE && (a->size > 1.25 || a->size < 0.78)) {
+        append(out, size, " ");
+        append(out, size, a->size > 1 ? vocabulary[a->kind].more : vocabulary[a->kind].less);
+    }
+    bool steps = a->kind == SYNTH_WALK || a->kind == SYNTH_RUN || a->kind == SYNTH_MARCH;
+    if (trait->has & SYNTH_HAS_REPS && (a->reps > 1 || steps)) {
+        char many[32];
+        if (steps)
+            snprintf(many, sizeof many, " for %d steps", a->reps);
+        else
+            snprintf(many, sizeof many, " %s", number(a->reps, true));
+        append(out, size, many);
+    }
+    if (trait->has & SYNTH_HAS_HOLD && a->hold > 0.7) append(out, size, " and holding it");
+}
+
+static void caption_phase(char *out, size_t size, const synth_phase *phase)
+{
+    static const synth_track order_of[] = {SYNTH_LEGS, SYNTH_TORSO, SYNTH_LEFT_ARM, SYNTH_RIGHT_ARM,
+                                           SYNTH_HEAD};
+    int said = 0;
+    for (int i = 0; i < SYNTH_TRACKS; i++) {
+        const synth_action *a = &phase->track[order_of[i]];
+        bool both = synth_both_arms(phase);
+        if (a->kind == SYNTH_NONE || (both && order_of[i] == SYNTH_RIGHT_ARM)) continue;
+        append(out, size, said == 0 ? "" : said == 1 ? " while " : " and ");
+        caption_action(out, size, a, both && order_of[i] == SYNTH_LEFT_ARM);
+        said++;
+    }
+}
+
+void synth_caption(char *out, size_t size, const synth_script *script, me_rng *g)
+{
+    static const char *const people[] = {
+        "a person is ", "someone is ", "the person is ", "a human is ", "", ""};
+    char text[512] = "";
+    append(text, sizeof text, people[me_rng_below(g, 6)]);
+    if (script->lead > 0.85) append(text, sizeof text, "standing for a moment, then ");
+    for (int i = 0; i < script->phases; i++) {
+        static const char *const joins[] = {", then ", " and then ", ", after that "};
+        if (i > 0) append(text, sizeof text, joins[me_rng_below(g, 3)]);
+        caption_phase(text, sizeof text, &script->phase[i]);
+    }
+    /* Commands speak to someone, captions about someone. */
+    *out = 0;
+    char one[2] = {0};
+    for (const char *s = text; *s; s++) {
+        if (!strncmp(s, "your ", 5)) {
+            append(out, size, "their ");
+            s += 4;
+            continue;
+        }
+        one[0] = *s;
+        append(out, size, one);
+    }
 }

@@ -114,6 +114,8 @@ Test(synth, sentences_are_many_and_whole)
         const char *s = texts[i] = d.pairs[i].text;
         cr_assert(strlen(s) >= 6 && strlen(s) < 184, "%s", s);
         cr_assert(!strpbrk(s, "{}"), "%s", s);
+        cr_assert(strlen(d.pairs[i].source_caption) > 5 && strlen(d.pairs[i].target_caption) < 319);
+        cr_assert_null(strstr(d.pairs[i].target_caption, "your"));
         cr_assert(!strstr(s, "  ") && s[0] != ' ', "%s", s);
         words++;
         for (; *s; s++) words += *s == ' ';
