@@ -135,6 +135,14 @@ const me_global *me_global_find(const char *module, size_t module_length, const 
     return NULL;
 }
 
+const char *me_torch_storage_name(me_dtype dtype)
+{
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
+        if (globals[i].kind == GLOBAL_TORCH_STORAGE && globals[i].dtype == dtype)
+            return globals[i].name;
+    return NULL;
+}
+
 /* ---- what calls mean ---------------------------------------------------------------------------
  */
 

@@ -218,6 +218,13 @@ void me_torch_resolve(me_machine *m); /* gives every waiting tensor its bytes */
 /* pickle_seal.c */
 me_code me_pickle_seal(me_machine *m, me_node *root);
 
+/* "FloatStorage" and its like; NULL where torch has none. */
+const char *me_torch_storage_name(me_dtype dtype);
+
+/* pickle_write.c: the data.pkl of a torch file; the arrays met are appended to `tensors`, whose
+ * places there are their keys. */
+void me_pickle_put_torch(me_writer *w, me_value *tensors, me_arena *arena, const me_value *v);
+
 /* npy.c: NumPy's code of a type ("f4"), NULL where it has none; the elements in row-major order. */
 const char *me_numpy_code(me_dtype dtype);
 void me_writer_put_array(me_writer *w, const me_array *a);

@@ -3,16 +3,20 @@
  */
 #include "core/pickle_priv.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ALIGNMENT 16 /* joblib's */
 
-/* Where the next byte goes, counted because joblib aligns raw data in the file. */
+typedef enum { STYLE_NUMPY, STYLE_JOBLIB, STYLE_TORCH } style;
+
+/* `at` is where the next byte goes, counted because joblib aligns raw data in the file. */
 typedef struct emitter {
     me_writer *w;
     size_t at;
-    bool joblib; /* arrays as joblib's wrapper, else as numpy's own */
+    style style;
+    me_value *tensors; /* STYLE_TORCH: gets the arrays, whose data are entries of their own */
+    me_arena *arena;
 } emitter;
 
 static void put(emitter *e, const void *data, size_t size)
@@ -67,7 +71,14 @@ static void put_counted(emitter *e, const void *data, size_t size, int op_8, int
 
 static void put_text(emitter *e, const char *text, size_t size)
 {
-    put_counted(e, text, size, OP_SHORT_BINUNICODE, OP_BINUNICODE, OP_BINUNICODE8);
+    if (e->style == STYLE_TORCH) {
+        if (size > UINT32_MAX) me_fail(&e->w->err, ME_EDATA, "a string of more than 4 GiB");
+        put_op(e, OP_BINUNICODE);
+        put_uint(e, size, 4);
+        put(e, text, size);
+    } else {
+        put_counted(e, text, size, OP_SHORT_BINUNICODE, OP_BINUNICODE, OP_BINUNICODE8);
+    }
 }
 
 static void put_word(emitter *e, const char *text)
@@ -77,9 +88,17 @@ static void put_word(emitter *e, const char *text)
 
 static void put_global(emitter *e, const char *module, const char *name)
 {
-    put_word(e, module);
-    put_word(e, name);
-    put_op(e, OP_STACK_GLOBAL);
+    if (e->style == STYLE_TORCH) {
+        put_op(e, OP_GLOBAL);
+        put(e, module, strlen(module));
+        put(e, "\n", 1);
+        put(e, name, strlen(name));
+        put(e, "\n", 1);
+    } else {
+        put_word(e, module);
+        put_word(e, name);
+        put_op(e, OP_STACK_GLOBAL);
+    }
 }
 
 static void put_dtype(emitter *e, const char *code, const char *order)
@@ -173,6 +192,54 @@ static void put_joblib_array(emitter *e, const me_array *a)
     e->at += (size_t)me_array_count(a) * me_dtype_size(a->dtype);
 }
 
+/* _rebuild_tensor_v2 of a whole storage; the storage's key is its place among `tensors`. */
+static void put_tensor(emitter *e, const me_value *v)
+{
+    const me_array *a = &v->as.array;
+    me_array dense = me_array_make(a->dtype, a->ndim, a->shape, NULL);
+    const char *storage = me_torch_storage_name(a->dtype);
+    char key[24];
+    if (!storage) {
+        me_fail(&e->w->err, ME_EDATA, "torch has no storage of %s", me_dtype_name(a->dtype));
+        return;
+    }
+    snprintf(key, sizeof key, "%zu", e->tensors->as.list.length);
+    me_list_append(e->arena, e->tensors, (me_value *)v, &e->w->err);
+    put_global(e, "torch._utils", "_rebuild_tensor_v2");
+    put_op(e, OP_MARK);
+    put_op(e, OP_MARK);
+    put_word(e, "storage");
+    put_global(e, "torch", storage);
+    put_word(e, key);
+    put_word(e, "cpu");
+    put_int(e, me_array_count(a));
+    put_op(e, OP_TUPLE);
+    put_op(e, OP_BINPERSID);
+    put_int(e, 0);
+    put_shape(e, a->ndim, a->shape);
+    put_shape(e, a->ndim, dense.stride);
+    put_op(e, OP_NEWFALSE);
+    put_global(e, "collections", "OrderedDict");
+    put_op(e, OP_EMPTY_TUPLE);
+    put_op(e, OP_REDUCE);
+    put_op(e, OP_TUPLE);
+    put_op(e, OP_REDUCE);
+}
+
+static void put_array(emitter *e, const me_value *v)
+{
+    const me_array *a = &v->as.array;
+    if (e->style == STYLE_TORCH)
+        put_tensor(e, v);
+    else if (!me_numpy_code(a->dtype))
+        me_fail(&e->w->err, ME_EDATA, "numpy has no %s (convert it to float32)",
+                me_dtype_name(a->dtype));
+    else if (e->style == STYLE_JOBLIB)
+        put_joblib_array(e, a);
+    else
+        put_numpy_array(e, a);
+}
+
 static void put_value(emitter *e, const me_value *v, int depth)
 {
     if (depth > ME_PICKLE_MAX_DEPTH)
@@ -195,6 +262,10 @@ static void put_value(emitter *e, const me_value *v, int depth)
         put_text(e, v->as.string.data, v->as.string.length);
         break;
     case ME_BYTES:
+        if (e->style == STYLE_TORCH) {
+            me_fail(&e->w->err, ME_EDATA, "torch.load does not take bytes in a checkpoint");
+            break;
+        }
         put_counted(e, v->as.string.data, v->as.string.length, OP_SHORT_BINBYTES, OP_BINBYTES,
                     OP_BINBYTES8);
         break;
@@ -214,13 +285,7 @@ static void put_value(emitter *e, const me_value *v, int depth)
         put_op(e, OP_SETITEMS);
         break;
     case ME_ARRAY:
-        if (!me_numpy_code(v->as.array.dtype))
-            me_fail(&e->w->err, ME_EDATA, "numpy has no %s (convert it to float32)",
-                    me_dtype_name(v->as.array.dtype));
-        else if (e->joblib)
-            put_joblib_array(e, &v->as.array);
-        else
-            put_numpy_array(e, &v->as.array);
+        put_array(e, v);
         break;
     case ME_OBJECT:
         me_fail(&e->w->err, ME_EDATA, "%.100s cannot be written", v->as.string.data);
@@ -244,12 +309,21 @@ void me_pickle_put_object_array(me_writer *w, const me_value *v)
     put_op(&e, OP_STOP);
 }
 
+void me_pickle_put_torch(me_writer *w, me_value *tensors, me_arena *arena, const me_value *v)
+{
+    emitter e = {.w = w, .style = STYLE_TORCH, .tensors = tensors, .arena = arena};
+    put_op(&e, OP_PROTO);
+    put_uint(&e, 2, 1);
+    put_value(&e, v, 0);
+    put_op(&e, OP_STOP);
+}
+
 me_code me_joblib_write(const char *path, const me_value *v, me_err *err)
 {
     me_writer w;
     me_code code = me_writer_open(&w, path, err);
     if (code != ME_OK) return code;
-    emitter e = {.w = &w, .joblib = true};
+    emitter e = {.w = &w, .style = STYLE_JOBLIB};
     put_op(&e, OP_PROTO);
     put_uint(&e, 4, 1);
     put_value(&e, v, 0);
