@@ -80,6 +80,9 @@ $(BUILD)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
+# -MMD does not see what the assembler includes.
+$(BUILD)/reports/published.o: reports/published.json
+
 define archive
 $(BUILD)/lib$(1).a: $(call obj,$(SRC_$(1)) $(CU_$(1)))
 	@rm -f $$@
