@@ -1,0 +1,1 @@
+"$MEBENCH" eval --device cpu --resamples 0 --shuffles 0 --dataset "$MADE/d.pth.tar" --generated "$MADE/samples" --tmr "$MADE/tmr.safetensors" --protocol full --format csv --no-baselines -v 2>&1 >/dev/null | sed "s/[0-9.]* s\b/TIME s/g; s/mebench: .*: read/mebench: DEVICE: read/"
