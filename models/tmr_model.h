@@ -26,6 +26,10 @@ typedef struct model_tmr_net {
     model_stack motion, text, decoder;
 } model_tmr_net;
 
+/* The table of positions, (rows, width) f32, on `be`; release .data. */
+me_code model_tmr_positions(nn_tensor *out, nn_backend *be, int64_t rows, int64_t width,
+                            me_err *err);
+
 me_code model_tmr_net_declare(model_tmr_net *net, nn_params *params, int64_t features,
                               int64_t text_width, const model_tmr_options *o, me_err *err);
 me_code model_tmr_net_initialize(const model_tmr_net *net, uint64_t seed, me_err *err);
@@ -49,6 +53,7 @@ nn_tensor *model_tmr_loss(nn_ctx *ctx, const model_tmr_net *net, const model_tmr
 nn_tensor *model_tmr_embed(nn_ctx *ctx, const model_tmr_net *net, bool text, nn_tensor *rows,
                            const int32_t *lengths, int64_t n, nn_tensor *positions);
 
+extern const me_opt model_tmr_table[];
 extern const model_kind model_kind_tmr;
 
 #endif

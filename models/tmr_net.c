@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "models/tmr_model.h"
-
-#define TOKENS 2 /* mu and logvar, before a sequence's rows */
+#include "nn/backend.h"
+#include "tmr/encoder.h"
 
 /* ---- parameters
  * --------------------------------------------------------------------------------------- */
@@ -12,7 +12,7 @@
 static me_code declare_input(nn_params *p, const char *tokens, const char *weight, const char *bias,
                              int64_t width, int64_t columns, me_err *err)
 {
-    me_code code = nn_params_add(p, tokens, 2, (int64_t[]){TOKENS, width}, err);
+    me_code code = nn_params_add(p, tokens, 2, (int64_t[]){TMR_TOKENS, width}, err);
     if (code == ME_OK) code = nn_params_add(p, weight, 2, (int64_t[]){width, columns}, err);
     if (code == ME_OK) code = nn_params_add(p, bias, 1, &width, err);
     return code;
@@ -85,6 +85,22 @@ me_code model_tmr_net_initialize(const model_tmr_net *net, uint64_t seed, me_err
     return code;
 }
 
+me_code model_tmr_positions(nn_tensor *out, nn_backend *be, int64_t rows, int64_t width,
+                            me_err *err)
+{
+    const size_t bytes = (size_t)(rows * width) * sizeof(float);
+    float *host = malloc(bytes);
+    void *device = NULL;
+    me_code code = host ? be->alloc(be, bytes, &device, err) : me_fail_mem(err, "positions");
+    if (code == ME_OK) {
+        tmr_positions(host, rows, width);
+        be->upload(be, device, host, bytes);
+        *out = (nn_tensor){.dtype = NN_F32, .ndim = 2, .shape = {rows, width}, .data = device};
+    }
+    free(host);
+    return code;
+}
+
 /* ---- encoders
  * ------------------------------------------------------------------------------------------ */
 
@@ -98,29 +114,29 @@ typedef struct layout {
 static bool make_layout(layout *out, nn_ctx *ctx, const int32_t *lengths, int64_t n, int64_t rows,
                         int64_t positions)
 {
-    int64_t all = rows + TOKENS * n;
-    int32_t *host = malloc((size_t)(2 * all + (2 + TOKENS) * n) * sizeof *host);
+    int64_t all = rows + TMR_TOKENS * n;
+    int32_t *host = malloc((size_t)(2 * all + (2 + TMR_TOKENS) * n) * sizeof *host);
     if (!host) {
         me_fail_mem(&ctx->err, "a batch's layout");
         return false;
     }
     int32_t *source = host, *position = source + all, *length = position + all, *two = length + n,
             *tokens = two + n;
-    int32_t row = 0, from = TOKENS;
+    int32_t row = 0, from = TMR_TOKENS;
     for (int64_t i = 0; i < n; i++) {
-        length[i] = lengths[i] + TOKENS;
-        two[i] = TOKENS;
+        length[i] = lengths[i] + TMR_TOKENS;
+        two[i] = TMR_TOKENS;
         for (int32_t t = 0; t < length[i]; t++, row++) {
-            if (t < TOKENS) tokens[TOKENS * i + t] = row;
-            source[row] = t < TOKENS ? t : from++;
+            if (t < TMR_TOKENS) tokens[TMR_TOKENS * i + t] = row;
+            source[row] = t < TMR_TOKENS ? t : from++;
             position[row] = t;
         }
     }
     out->all = nn_packing_new(ctx, length, n);
     out->pair = nn_packing_new(ctx, two, n);
-    out->source = nn_index_new(ctx, source, all, rows + TOKENS);
+    out->source = nn_index_new(ctx, source, all, rows + TMR_TOKENS);
     out->position = nn_index_new(ctx, position, all, positions);
-    out->token_rows = nn_index_new(ctx, tokens, TOKENS * n, all);
+    out->token_rows = nn_index_new(ctx, tokens, TMR_TOKENS * n, all);
     free(host);
     return ctx->err.code == ME_OK;
 }
@@ -133,7 +149,7 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
     bool text = s == &net->text;
     layout at;
     if (!make_layout(&at, ctx, lengths, n, rows->shape[0], positions->shape[0]))
-        return nn_new2(ctx, nn_activation_dtype(ctx), TOKENS * n, s->width);
+        return nn_new2(ctx, nn_activation_dtype(ctx), TMR_TOKENS * n, s->width);
     nn_dtype dtype = nn_activation_dtype(ctx);
     if (rows->dtype != dtype) rows = nn_cast(ctx, rows, dtype);
     nn_tensor *x = nn_linear(
@@ -154,14 +170,14 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
 /* Every second row from `first`: mu (0) or logvar (1), as f32. */
 static nn_tensor *every_second(nn_ctx *ctx, nn_tensor *pairs, int first)
 {
-    int64_t n = pairs->shape[0] / TOKENS;
+    int64_t n = pairs->shape[0] / TMR_TOKENS;
     int32_t *host = malloc((size_t)(n + 1) * sizeof *host);
     if (!host) {
         me_fail_mem(&ctx->err, "a batch's tokens");
         return pairs;
     }
-    for (int64_t i = 0; i < n; i++) host[i] = (int32_t)(TOKENS * i + first);
-    nn_tensor *y = nn_gather(ctx, pairs, nn_index_new(ctx, host, n, TOKENS * n));
+    for (int64_t i = 0; i < n; i++) host[i] = (int32_t)(TMR_TOKENS * i + first);
+    nn_tensor *y = nn_gather(ctx, pairs, nn_index_new(ctx, host, n, TMR_TOKENS * n));
     free(host);
     return y->dtype == NN_F32 ? y : nn_cast(ctx, y, NN_F32);
 }
@@ -247,8 +263,8 @@ nn_tensor *model_tmr_loss(nn_ctx *ctx, const model_tmr_net *net, const model_tmr
                       nn_reparameterize(ctx, mu_m, lv_m, b->noise_motion)};
     nn_tensor *decoded =
         decode(ctx, net, nn_concat_rows(ctx, z, 2), b->motion_lengths, b->n, frames, positions);
+    if (decoded->dtype != NN_F32) decoded = nn_cast(ctx, decoded, NN_F32);
     nn_tensor *target = twice(ctx, b->motion);
-    if (target->dtype != decoded->dtype) target = nn_cast(ctx, target, decoded->dtype);
 
     /* The reference averages over the padded rectangle, whose padding is zero on both sides. */
     nn_tensor *recons =

@@ -21,7 +21,7 @@ typedef struct batch {
     int64_t frames, tokens;
     float *eps_text, *eps_motion, *latent_text, *latent_motion;
     int32_t *hidden;
-    int64_t longest; /* padded length */
+    int64_t longest, longest_text; /* padded lengths */
 } batch;
 
 /* Rows of a padded (n, longest, columns) array that are in use, laid end to end. */
@@ -86,7 +86,7 @@ static me_code read_batch(batch *b, const me_value *io, double threshold, me_are
                    {"eps_motion", &b->eps_motion},
                    {"latent_text", &b->latent_text},
                    {"latent_motion", &b->latent_motion}};
-    int64_t longest_text, n = 0, count = 0;
+    int64_t n = 0, count = 0;
     me_code code = parity_ints(&b->motion_length, &b->n, io, "motion_length", arena, err);
     if (!code) code = parity_ints(&b->text_length, &n, io, "text_length", arena, err);
     if (!code && (n != b->n || !n))
@@ -95,7 +95,7 @@ static me_code read_batch(batch *b, const me_value *io, double threshold, me_are
         code = read_packed(&b->motion, &b->frames, &b->longest, &b->features, io, "motion", b->n,
                            b->motion_length, arena, err);
     if (!code)
-        code = read_packed(&b->text, &b->tokens, &longest_text, &b->text_width, io, "text", b->n,
+        code = read_packed(&b->text, &b->tokens, &b->longest_text, &b->text_width, io, "text", b->n,
                            b->text_length, arena, err);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && !code; i++) {
         code = parity_floats(vectors[i].to, &count, io, vectors[i].name, arena, err);
@@ -160,11 +160,8 @@ typedef struct trained {
 static me_code open_model(trained *t, const char *device, const batch *b, const char *weights,
                           me_err *err)
 {
-    const int64_t rows = 512;
-    float *host = malloc((size_t)(rows * b->width) * sizeof *host);
-    void *table = NULL;
     me_doc state;
-    me_code code = host ? nn_backend_open(&t->be, device, 0, err) : me_fail_mem(err, "positions");
+    me_code code = nn_backend_open(&t->be, device, 0, err);
     if (!code) code = nn_ctx_open(&t->ctx, t->be, NN_FP32, err);
     nn_params_init(&t->params);
     if (!code)
@@ -176,14 +173,9 @@ static me_code open_model(trained *t, const char *device, const batch *b, const 
         code = nn_params_load(&t->params, state.root, "", true, err);
         me_doc_close(&state);
     }
-    if (!code) code = t->be->alloc(t->be, (size_t)(rows * b->width) * sizeof *host, &table, err);
-    if (!code) {
-        tmr_positions(host, rows, b->width);
-        t->be->upload(t->be, table, host, (size_t)(rows * b->width) * sizeof *host);
-        t->positions =
-            (nn_tensor){.dtype = NN_F32, .ndim = 2, .shape = {rows, b->width}, .data = table};
-    }
-    free(host);
+    if (!code)
+        code = model_tmr_positions(&t->positions, t->be, TMR_TOKENS + b->longest + b->longest_text,
+                                   b->width, err);
     return code;
 }
 
