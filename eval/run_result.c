@@ -144,7 +144,7 @@ static me_code put_provenance(eval_state *s, me_value *doc, me_arena *a, me_err 
         {"tmr_statistics", r->encoder.statistics},
         {"backend", r->be->name},
         {"device", r->be->device},
-        {"precision", strcmp(r->be->name, "cpu") ? precision_name(o->precision) : "fp32"},
+        {"precision", precision_name(r->be->best == NN_FP32 ? NN_FP32 : o->precision)},
         {"gelu", o->gelu == TMR_GELU_ERF ? "erf" : "tanh"},
         {"split", r->match.split},
         {"subset", r->match.subset.name},

@@ -75,7 +75,7 @@ static me_code identify(identity *ids, const tmr_encoder *e, const tmr_clip *cli
     float *scratch = malloc((size_t)omp_get_max_threads() * (size_t)row * sizeof *scratch);
     if (!scratch) return me_fail_mem(err, "features");
     int64_t bad = n;
-#pragma omp parallel for schedule(dynamic, 8)
+#pragma omp parallel for schedule(dynamic, 8) reduction(min : bad)
     for (int64_t i = 0; i < n; i++) {
         float *f = scratch + omp_get_thread_num() * row;
         features_of(f, e, &clips[i]);
@@ -84,10 +84,7 @@ static me_code identify(identity *ids, const tmr_encoder *e, const tmr_clip *cli
         ids[i] = (identity){.hash = {me_hash64(f, bytes, 1), me_hash64(f, bytes, 2)},
                             .frames = kept(&clips[i]),
                             .clip = i};
-        if (!all_finite(f, count)) {
-#pragma omp critical(tmr_embed_bad)
-            if (i < bad) bad = i;
-        }
+        if (!all_finite(f, count) && i < bad) bad = i;
     }
     me_code code = ME_OK;
     if (bad < n) {
@@ -175,8 +172,9 @@ static me_code encode_distinct(float *out, tmr_encoder *e, nn_backend *be, const
                 .features = malloc((size_t)most * MOTION_POSE * sizeof *c.features)};
     nn_ctx ctx = {0};
     me_code code = c.start && c.lengths && c.features ? ME_OK : me_fail_mem(err, "features");
-    if (!code && o->precision == NN_BF16_MIXED) code = nn_params_shadow(&e->params, err);
-    if (!code) code = nn_ctx_open(&ctx, be, o->precision, err);
+    const nn_precision precision = be->best == NN_FP32 ? NN_FP32 : o->precision;
+    if (!code && precision == NN_BF16_MIXED) code = nn_params_shadow(&e->params, err);
+    if (!code) code = nn_ctx_open(&ctx, be, precision, err);
     if (code) goto done;
 
     nn_tensor *positions = tmr_positions_new(&ctx, longest + TMR_TOKENS, width);

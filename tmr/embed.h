@@ -19,10 +19,10 @@ typedef struct tmr_clip {
 
 typedef struct tmr_embed_options {
     tmr_gelu gelu;
-    nn_precision precision;
-    int64_t batch_clips;  /* at most so many sequences at once; 0: no such limit */
-    int64_t batch_tokens; /* at most so many rows at once; 0: what suits the back end */
-    me_log *log;          /* progress; NULL: none */
+    nn_precision precision; /* a back end that only computes fp32 does that, whatever stands here */
+    int64_t batch_clips;    /* at most so many sequences at once; 0: no such limit */
+    int64_t batch_tokens;   /* at most so many rows at once; 0: what suits the back end */
+    me_log *log;            /* progress; NULL: none */
 } tmr_embed_options;
 
 typedef struct tmr_embed_report {
