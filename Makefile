@@ -29,7 +29,8 @@ WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 VERSION  := 0.1.0
 GIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 CPPFLAGS += -I. -D_GNU_SOURCE
-CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) -fopenmp -MMD -MP
+OPENMP   ?= -fopenmp
+CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) $(OPENMP) -MMD -MP
 ARCH     := $(shell uname -m)
 
 # The numbers of metrics/ and motion/ must not depend on whether a compiler fuses a multiply and an add.
@@ -164,14 +165,17 @@ bench: $(BUILD)/mebench
 # ---- fuzzing: clang's libFuzzer, one target a reader, seeds in tests/fuzz/corpus -----------------------
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TIME ?= 60
-FUZZ_SRC  = $(SRC_core) $(SRC_motion)
-$(BUILD)-fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC) $(wildcard core/*.h motion/*.h)
-	@mkdir -p $(@D)
-	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -ffp-contract=off $(CPPFLAGS) \
-	    -DME_VERSION='"fuzz"' -o $@ $< $(FUZZ_SRC) $(LIBS_core) -lpthread
+FUZZ_SAN  := address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(call lib,core motion)
+	clang -g -O1 -fsanitize=fuzzer,$(FUZZ_SAN) $(CPPFLAGS) -o $@ $< $(call libs,core motion) $(LIBS_core) -lpthread
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz_%)
 
 ## fuzz: every reader for FUZZ_TIME seconds each (default 60) under ASan and UBSan
-fuzz: $(FUZZERS:%=$(BUILD)-fuzz/fuzz_%)
+fuzz:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)-fuzz CUDA=0 CC=clang OPENMP= OPT="-O1 -g" \
+	    SAN="-fsanitize=fuzzer-no-link,$(FUZZ_SAN)" fuzzers
 	@BUILD=$(BUILD)-fuzz sh tests/fuzz/run.sh $(FUZZ_TIME) $(FUZZERS)
 
 # ---- lint ------------------------------------------------------------------------------------------
