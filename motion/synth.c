@@ -62,8 +62,8 @@ static synth_edit_kind draw_edit(me_rng *g)
 static bool measure(group *gr, int i, const motion_synth_options *o, me_rng *g)
 {
     synth_plan plan;
-    gr->take[i] = synth_take_draw(g);
-    synth_plan_make(&plan, &gr->script[i], &gr->person, &gr->take[i]);
+    gr->take[i] = motion_synth_take_draw(g);
+    motion_synth_plan_make(&plan, &gr->script[i], &gr->person, &gr->take[i]);
     gr->frames[i] = plan.frames;
     return plan.frames >= o->min_frames && plan.frames <= o->max_frames &&
            plan.end * MOTION_FPS < SYNTH_MAX_FRAMES;
@@ -75,7 +75,8 @@ static bool derive(group *gr, synth_edit *edit, int from, int to, const synth_ed
                    const motion_synth_options *o, me_rng *g)
 {
     for (int tries = 0; tries < 60; tries++) {
-        if (!synth_edit_apply(&gr->script[to], edit, &gr->script[from], draw_edit(g), g)) continue;
+        if (!motion_synth_edit_apply(&gr->script[to], edit, &gr->script[from], draw_edit(g), g))
+            continue;
         bool new_one = true;
         for (int i = 0; i < n; i++)
             new_one &= edit->kind != unlike[i].kind || edit->phase != unlike[i].phase ||
@@ -90,7 +91,7 @@ static void pair(group *gr, int i, int from, int to, synth_edit edit, me_rng *g)
     gr->from[i] = from;
     gr->to[i] = to;
     gr->edit[i] = edit;
-    synth_text(gr->text[i], TEXT, &edit, &gr->script[from], &gr->script[to], g);
+    motion_synth_text(gr->text[i], TEXT, &edit, &gr->script[from], &gr->script[to], g);
 }
 
 /* Four different edits of one source. */
@@ -114,9 +115,9 @@ static bool make_twins(group *gr, const motion_synth_options *o, me_rng *g)
         !derive(gr, &e[2], 2, 3, e, 2, o, g))
         return false;
     pair(gr, 0, 0, 1, e[0], g);
-    pair(gr, 1, 1, 0, synth_edit_inverse(&e[0]), g);
+    pair(gr, 1, 1, 0, motion_synth_edit_inverse(&e[0]), g);
     pair(gr, 2, 2, 3, e[2], g);
-    pair(gr, 3, 3, 2, synth_edit_inverse(&e[2]), g);
+    pair(gr, 3, 3, 2, motion_synth_edit_inverse(&e[2]), g);
     return true;
 }
 
@@ -129,7 +130,7 @@ static bool make_chain(group *gr, const motion_synth_options *o, me_rng *g)
         !derive(gr, &e[2], 2, 3, e, 2, o, g))
         return false;
     pair(gr, 0, 0, 1, e[0], g);
-    pair(gr, 1, 1, 0, synth_edit_inverse(&e[0]), g);
+    pair(gr, 1, 1, 0, motion_synth_edit_inverse(&e[0]), g);
     pair(gr, 2, 0, 2, e[1], g);
     pair(gr, 3, 2, 3, e[2], g);
     return true;
@@ -144,11 +145,11 @@ static bool make_group(group *gr, int64_t index, const motion_synth_options *o)
     uint32_t kind = me_rng_below(&g, 3);
     for (int tries = 0; tries < 400; tries++) {
         memset(gr, 0, sizeof *gr);
-        gr->person = synth_person_draw(&g);
-        synth_script_draw(&gr->script[0], &g);
+        gr->person = motion_synth_person_draw(&g);
+        motion_synth_script_draw(&gr->script[0], &g);
         if (!measure(gr, 0, o, &g) || !make[kind](gr, o, &g)) continue;
         for (int m = 0; m < gr->motions; m++)
-            synth_caption(gr->caption[m], CAPTION, &gr->script[m], &g);
+            motion_synth_caption(gr->caption[m], CAPTION, &gr->script[m], &g);
         return true;
     }
     return false;
@@ -227,11 +228,11 @@ static me_code perform_groups(const outline *lines, int64_t groups, const motion
                 motion_clip clip = lines[i].clip[m];
                 if (!clip.pose) continue; /* of a pair beyond the last */
                 synth_plan plan;
-                synth_plan_make(&plan, &gr.script[m], &gr.person, &gr.take[m]);
+                motion_synth_plan_make(&plan, &gr.script[m], &gr.person, &gr.take[m]);
                 memset(frames, 0, (size_t)plan.frames * sizeof *frames);
-                synth_legs(frames, &plan);
-                synth_upper(frames, &plan);
-                synth_body(&clip, frames);
+                motion_synth_legs(frames, &plan);
+                motion_synth_upper(frames, &plan);
+                motion_synth_body(&clip, frames);
             }
         }
         free(frames);

@@ -1,13 +1,13 @@
-/* motion/synth_body.c: from controls to a pose: two-bone inverse kinematics of the legs on the mean
- * body, arms and spine from their angles, and the height of the pelvis that lets planted feet stay
- * where they are. */
+/* motion/motion_synth_body.c: from controls to a pose: two-bone inverse kinematics of the legs on
+ * the mean body, arms and spine from their angles, and the height of the pelvis that lets planted
+ * feet stay where they are. */
 #include "motion/edits.h"
 #include "motion/synth_priv.h"
 
 #define LEG (SYNTH_THIGH + SYNTH_SHIN)
 
 /* Gaussian filter in time; the ends are continued by their own values. */
-void synth_smooth(double *values, int64_t n, int64_t stride, double sigma)
+void motion_synth_smooth(double *values, int64_t n, int64_t stride, double sigma)
 {
     enum { MOST = 16 };
     double kernel[2 * MOST + 1], copy[SYNTH_MAX_FRAMES], sum = 0;
@@ -67,7 +67,7 @@ static void settle_height(synth_frame *frames, int64_t n)
         for (int64_t k = i - 3; k <= i + 3; k++)
             if (k >= 0 && k < n) low[i] = fmin(low[i], need[k]);
     }
-    synth_smooth(low, n, 1, 1.6);
+    motion_synth_smooth(low, n, 1, 1.6);
     for (int64_t i = 0; i < n; i++) frames[i].root[1] += low[i];
 }
 
@@ -190,7 +190,7 @@ static void solve_frame(float *row, const synth_frame *f)
     }
 }
 
-void synth_body(motion_clip *out, synth_frame *frames)
+void motion_synth_body(motion_clip *out, synth_frame *frames)
 {
     settle_height(frames, out->frames);
     for (int64_t i = 0; i < out->frames; i++) solve_frame(out->pose + i * MOTION_POSE, &frames[i]);

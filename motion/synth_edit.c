@@ -1,9 +1,9 @@
 /* motion/synth_edit.c: edits of a script. Each changes one thing, strongly enough to be seen. */
 #include "motion/synth_priv.h"
 
-const char *const synth_edit_names[SYNTH_EDITS] = {"speed",  "size",      "side",  "add",
-                                                   "remove", "replace",   "reps",  "order",
-                                                   "hold",   "direction", "begin", "stop"};
+const char *const motion_synth_edit_names[SYNTH_EDITS] = {"speed",  "size",      "side",  "add",
+                                                          "remove", "replace",   "reps",  "order",
+                                                          "hold",   "direction", "begin", "stop"};
 
 /* A place in a script: an active action, or the place of one. */
 typedef struct place {
@@ -28,8 +28,8 @@ static int find_places(place *out, const synth_script *s, unsigned has)
     for (int i = 0; i < s->phases; i++)
         for (int k = 0; k < SYNTH_TRACKS; k++) {
             const synth_action *a = &s->phase[i].track[k];
-            if (a->kind == SYNTH_NONE || (synth_traits[a->kind].has & has) != has) continue;
-            if (k == SYNTH_RIGHT_ARM && synth_both_arms(&s->phase[i])) continue;
+            if (a->kind == SYNTH_NONE || (motion_synth_traits[a->kind].has & has) != has) continue;
+            if (k == SYNTH_RIGHT_ARM && motion_synth_both_arms(&s->phase[i])) continue;
             out[n++] = (place){i, (synth_track)k};
         }
     return n;
@@ -39,7 +39,7 @@ static int actions_of(const synth_phase *phase)
 {
     int n = 0;
     for (int k = 0; k < SYNTH_TRACKS; k++) n += phase->track[k].kind != SYNTH_NONE;
-    return n - synth_both_arms(phase);
+    return n - motion_synth_both_arms(phase);
 }
 
 static bool pick(synth_edit *edit, const synth_script *s, unsigned has, me_rng *g)
@@ -62,7 +62,8 @@ static synth_action *action_of(synth_script *s, const synth_edit *edit)
 static void keep_both(synth_script *after, const synth_script *before, const synth_edit *edit)
 {
     synth_phase *phase = &after->phase[edit->phase];
-    if (edit->track != SYNTH_LEFT_ARM || !synth_both_arms(&before->phase[edit->phase])) return;
+    if (edit->track != SYNTH_LEFT_ARM || !motion_synth_both_arms(&before->phase[edit->phase]))
+        return;
     phase->track[SYNTH_RIGHT_ARM] = phase->track[SYNTH_LEFT_ARM];
     phase->track[SYNTH_RIGHT_ARM].side = SYNTH_RIGHT;
 }
@@ -121,8 +122,8 @@ static bool change_side(synth_script *s, synth_edit *edit, me_rng *g)
 static synth_action fitting(synth_track track, bool one_arm, synth_kind not_this, me_rng *g)
 {
     synth_action a;
-    do a = synth_action_draw(synth_kind_draw(track, g), g);
-    while (a.kind == not_this || (one_arm && synth_traits[a.kind].has & SYNTH_BOTH_ARMS));
+    do a = motion_synth_action_draw(motion_synth_kind_draw(track, g), g);
+    while (a.kind == not_this || (one_arm && motion_synth_traits[a.kind].has & SYNTH_BOTH_ARMS));
     if (is_arm(track)) a.side = track == SYNTH_LEFT_ARM ? SYNTH_LEFT : SYNTH_RIGHT;
     return a;
 }
@@ -139,7 +140,7 @@ static bool add_action(synth_script *s, synth_edit *edit, me_rng *g)
         return false;
     *action_of(s, edit) = fitting(edit->track, true, SYNTH_NONE, g);
     /* Two arms that happen to do the same would be one action with both. */
-    return !(is_arm(edit->track) && synth_both_arms(phase));
+    return !(is_arm(edit->track) && motion_synth_both_arms(phase));
 }
 
 static bool remove_action(synth_script *s, synth_edit *edit, me_rng *g)
@@ -147,7 +148,7 @@ static bool remove_action(synth_script *s, synth_edit *edit, me_rng *g)
     if (!pick(edit, s, 0, g)) return false;
     synth_phase *phase = &s->phase[edit->phase];
     if (actions_of(phase) < 2) return false;
-    bool both = is_arm(edit->track) && synth_both_arms(phase);
+    bool both = is_arm(edit->track) && motion_synth_both_arms(phase);
     *action_of(s, edit) = (synth_action){0};
     if (both) phase->track[SYNTH_RIGHT_ARM] = (synth_action){0};
     return true;
@@ -158,7 +159,7 @@ static bool replace_action(synth_script *s, synth_edit *edit, me_rng *g)
     if (!pick(edit, s, 0, g)) return false;
     synth_phase *phase = &s->phase[edit->phase];
     synth_action *a = action_of(s, edit);
-    bool one_arm = is_arm(edit->track) && !synth_both_arms(phase);
+    bool one_arm = is_arm(edit->track) && !motion_synth_both_arms(phase);
     synth_kind other = one_arm ? phase->track[other_arm(edit->track)].kind : SYNTH_NONE;
     *a = fitting(edit->track, one_arm, a->kind, g);
     return !one_arm || a->kind != other;
@@ -206,7 +207,7 @@ static bool change_direction(synth_script *s, synth_edit *edit, me_rng *g)
 {
     if (!pick(edit, s, SYNTH_HAS_DIRECTION, g)) return false;
     synth_action *a = action_of(s, edit);
-    unsigned ways = synth_traits[a->kind].directions;
+    unsigned ways = motion_synth_traits[a->kind].directions;
     synth_direction d;
     do d = (synth_direction)me_rng_below(g, 6);
     while (!(ways & 1u << d) || d == a->direction);
@@ -231,8 +232,8 @@ static bool stop_early(synth_script *s, synth_edit *edit)
     return true;
 }
 
-bool synth_edit_apply(synth_script *after, synth_edit *edit, const synth_script *before,
-                      synth_edit_kind kind, me_rng *g)
+bool motion_synth_edit_apply(synth_script *after, synth_edit *edit, const synth_script *before,
+                             synth_edit_kind kind, me_rng *g)
 {
     *after = *before;
     *edit = (synth_edit){.kind = kind};
@@ -282,7 +283,7 @@ bool synth_edit_apply(synth_script *after, synth_edit *edit, const synth_script 
     return done;
 }
 
-synth_edit synth_edit_inverse(const synth_edit *edit)
+synth_edit motion_synth_edit_inverse(const synth_edit *edit)
 {
     synth_edit inverse = *edit;
     if (edit->kind == SYNTH_EDIT_ADD) inverse.kind = SYNTH_EDIT_REMOVE;

@@ -1,5 +1,5 @@
-/* motion/synth_legs.c: where the feet stand and when they move, and the way of the pelvis that
- * follows from it.
+/* motion/motion_synth_legs.c: where the feet stand and when they move, and the way of the pelvis
+ * that follows from it.
  *
  * A foot is planted, fixed in the world, between its moves; so there is no skating by construction.
  * The pelvis travels with the middle of the feet (each interpolated linearly while it swings, which
@@ -287,8 +287,8 @@ static void plan_hop(planner *s, const synth_action *a)
 /* Kicks and raised knees: one leg in the air, the other carries. */
 static void plan_leg_gesture(planner *s, const synth_action *a)
 {
-    double cycle =
-        synth_traits[a->kind].cycle / (a->speed * s->plan->person.tempo * s->plan->take.tempo);
+    double cycle = motion_synth_traits[a->kind].cycle /
+                   (a->speed * s->plan->person.tempo * s->plan->take.tempo);
     for (int i = 0; i < a->reps; i++) {
         add_gesture(s, a, a->side, s->t + 0.08, s->t + 0.08 + cycle + a->hold);
         s->t += 0.16 + cycle + a->hold;
@@ -374,8 +374,8 @@ static void plan_leg_action(planner *s, const synth_action *a)
     }
 }
 
-void synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person,
-                     const synth_take *take)
+void motion_synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person,
+                            const synth_take *take)
 {
     memset(out, 0, sizeof *out);
     out->person = *person;
@@ -395,7 +395,7 @@ void synth_plan_make(synth_plan *out, const synth_script *script, const synth_pe
             *span = (synth_span){*a, begin + a->delay, 0};
             span->action.size *= take->size * (k <= SYNTH_RIGHT_ARM ? person->reach : 1);
             span->action.speed *= take->tempo * person->tempo;
-            span->t1 = begin + synth_action_seconds(&span->action);
+            span->t1 = begin + motion_synth_action_seconds(&span->action);
             /* Which arm it is; for torso and head the action's own side counts. */
             if (k <= SYNTH_RIGHT_ARM)
                 span->action.side = k == SYNTH_LEFT_ARM ? SYNTH_LEFT : SYNTH_RIGHT;
@@ -571,7 +571,7 @@ static void follow_gesture(synth_frame *f, const synth_gesture *g, double t)
     f->pelvis_roll -= sign * 0.3 * a.abduct;
 }
 
-void synth_legs(synth_frame *frames, const synth_plan *p)
+void motion_synth_legs(synth_frame *frames, const synth_plan *p)
 {
     int64_t n = p->frames;
     const int64_t stride = (int64_t)(sizeof *frames / sizeof(double));
@@ -588,10 +588,10 @@ void synth_legs(synth_frame *frames, const synth_plan *p)
     /* 0.12 s: enough to round the corners where a foot takes over, too little to leave it behind.
      */
     double sigma = 0.12 * MOTION_FPS;
-    synth_smooth(&frames[0].root[0], n, stride, sigma);
-    synth_smooth(&frames[0].root[2], n, stride, sigma);
-    synth_smooth(&frames[0].yaw, n, stride, sigma);
-    synth_smooth(&frames[0].pelvis_roll, n, stride, sigma);
+    motion_synth_smooth(&frames[0].root[0], n, stride, sigma);
+    motion_synth_smooth(&frames[0].root[2], n, stride, sigma);
+    motion_synth_smooth(&frames[0].yaw, n, stride, sigma);
+    motion_synth_smooth(&frames[0].pelvis_roll, n, stride, sigma);
     for (int64_t i = 0; i < n; i++) {
         synth_frame *f = &frames[i];
         double t = (double)i / MOTION_FPS, back = curve_at(&p->curve[SYNTH_BACK], t);
@@ -604,7 +604,7 @@ void synth_legs(synth_frame *frames, const synth_plan *p)
         f->arm_lift = curve_at(&p->curve[SYNTH_ARM_LIFT], t);
         for (int k = 0; k < p->gestures; k++) follow_gesture(f, &p->gesture[k], t);
     }
-    synth_smooth(&frames[0].stride, n, stride, 0.06 * MOTION_FPS);
+    motion_synth_smooth(&frames[0].stride, n, stride, 0.06 * MOTION_FPS);
     /* The pelvis turns with the leg that is in front. */
     for (int64_t i = 0; i < n; i++) frames[i].yaw -= 0.15 * frames[i].stride;
 }

@@ -1,9 +1,9 @@
 /* motion/synth_priv.h: what the files of synth share. Not for use outside motion/synth*.c.
  *
  * The way of a motion: script (what is done, synth_script.c) -> plan (when, and where the feet
- * stand, synth_legs.c) -> controls of each frame (synth_upper.c, synth_legs.c) -> pose
- * (synth_body.c). All of it is in the body's own axes: Y up, the performer starts at the origin
- * facing +Z, left is +X. Angles are radians, lengths metres, times seconds.
+ * stand, motion_synth_legs.c) -> controls of each frame (motion_synth_upper.c, motion_synth_legs.c)
+ * -> pose (motion_synth_body.c). All of it is in the body's own axes: Y up, the performer starts at
+ * the origin facing +Z, left is +X. Angles are radians, lengths metres, times seconds.
  */
 #ifndef MOTION_SYNTH_PRIV_H
 #define MOTION_SYNTH_PRIV_H
@@ -96,7 +96,7 @@ typedef struct synth_trait {
     double blend;  /* seconds of coming and of going, for arms, torso and head */
     double weight; /* how often it is drawn */
 } synth_trait;
-extern const synth_trait synth_traits[SYNTH_KINDS];
+extern const synth_trait motion_synth_traits[SYNTH_KINDS];
 
 typedef struct synth_action {
     synth_kind kind;
@@ -244,30 +244,31 @@ static inline double synth_bump(double t, double centre, double width)
 }
 
 /* ---- synth_script.c ---- */
-synth_person synth_person_draw(me_rng *g);
-synth_take synth_take_draw(me_rng *g);
-void synth_script_draw(synth_script *out, me_rng *g);
-synth_action synth_action_draw(synth_kind kind, me_rng *g);
+synth_person motion_synth_person_draw(me_rng *g);
+synth_take motion_synth_take_draw(me_rng *g);
+void motion_synth_script_draw(synth_script *out, me_rng *g);
+synth_action motion_synth_action_draw(synth_kind kind, me_rng *g);
 /* A kind of the track (arms: LEFT_ARM), drawn by weight. */
-synth_kind synth_kind_draw(synth_track track, me_rng *g);
-double synth_action_seconds(const synth_action *a);
+synth_kind motion_synth_kind_draw(synth_track track, me_rng *g);
+double motion_synth_action_seconds(const synth_action *a);
 
-/* ---- synth_legs.c ---- */
-void synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person,
-                     const synth_take *take);
+/* ---- motion_synth_legs.c ---- */
+void motion_synth_plan_make(synth_plan *out, const synth_script *script, const synth_person *person,
+                            const synth_take *take);
 /* Root, pelvis and legs of all frames; frames must have been zeroed. */
-void synth_legs(synth_frame *frames, const synth_plan *plan);
+void motion_synth_legs(synth_frame *frames, const synth_plan *plan);
 
-/* ---- synth_upper.c ---- */
-/* Arms, torso and head of all frames; after synth_legs, from whose feet the arms take their swing.
+/* ---- motion_synth_upper.c ---- */
+/* Arms, torso and head of all frames; after motion_synth_legs, from whose feet the arms take their
+ * swing.
  */
-void synth_upper(synth_frame *frames, const synth_plan *plan);
-double synth_noise(const synth_take *take, int channel, double t);
+void motion_synth_upper(synth_frame *frames, const synth_plan *plan);
+double motion_synth_noise(const synth_take *take, int channel, double t);
 
-/* ---- synth_body.c ---- */
+/* ---- motion_synth_body.c ---- */
 /* Poses of all frames, canonical; joints too where the clip has room for them. */
-void synth_body(motion_clip *out, synth_frame *frames);
-void synth_smooth(double *values, int64_t n, int64_t stride, double sigma);
+void motion_synth_body(motion_clip *out, synth_frame *frames);
+void motion_synth_smooth(double *values, int64_t n, int64_t stride, double sigma);
 /* Thigh, shin and height of the ankle over the floor. */
 #define SYNTH_THIGH 0.40138
 #define SYNTH_SHIN 0.43209
@@ -290,7 +291,7 @@ typedef enum {
     SYNTH_EDIT_STOP,
     SYNTH_EDITS
 } synth_edit_kind;
-extern const char *const synth_edit_names[SYNTH_EDITS];
+extern const char *const motion_synth_edit_names[SYNTH_EDITS];
 
 /* What was changed: with the scripts before and after it says everything that a sentence needs, and
  * the inverse edit is the same record with before and after exchanged. */
@@ -301,18 +302,18 @@ typedef struct synth_edit {
 } synth_edit;
 
 /* Draws an edit that is possible on `before` and applies it; false when the kind does not fit. */
-bool synth_edit_apply(synth_script *after, synth_edit *edit, const synth_script *before,
-                      synth_edit_kind kind, me_rng *g);
-synth_edit synth_edit_inverse(const synth_edit *edit);
+bool motion_synth_edit_apply(synth_script *after, synth_edit *edit, const synth_script *before,
+                             synth_edit_kind kind, me_rng *g);
+synth_edit motion_synth_edit_inverse(const synth_edit *edit);
 /* Whether a phase's arms do the same thing. */
-bool synth_both_arms(const synth_phase *phase);
+bool motion_synth_both_arms(const synth_phase *phase);
 
-/* ---- synth_text.c ---- */
-void synth_text(char *out, size_t size, const synth_edit *edit, const synth_script *before,
-                const synth_script *after, me_rng *g);
+/* ---- motion_synth_text.c ---- */
+void motion_synth_text(char *out, size_t size, const synth_edit *edit, const synth_script *before,
+                       const synth_script *after, me_rng *g);
 
 /* What a motion shows: "a person is walking forward for 4 steps while waving with their left hand".
  */
-void synth_caption(char *out, size_t size, const synth_script *script, me_rng *g);
+void motion_synth_caption(char *out, size_t size, const synth_script *script, me_rng *g);
 
 #endif

@@ -11,7 +11,7 @@
 #define HOLD SYNTH_HAS_HOLD
 
 // clang-format off
-const synth_trait synth_traits[SYNTH_KINDS] = {
+const synth_trait motion_synth_traits[SYNTH_KINDS] = {
     /*                    track           has                         directions                     reps  cycle blend weight */
     [SYNTH_WALK]       = {SYNTH_LEGS,     REPS | SIZE | WAY,          WAYS,                          3, 6, 0.55, 0.0, 4.0},
     [SYNTH_RUN]        = {SYNTH_LEGS,     REPS | SIZE,                BIT(FORWARD),                  5, 9, 0.36, 0.0, 1.5},
@@ -46,7 +46,7 @@ const synth_trait synth_traits[SYNTH_KINDS] = {
 };
 // clang-format on
 
-synth_person synth_person_draw(me_rng *g)
+synth_person motion_synth_person_draw(me_rng *g)
 {
     synth_person p = {
         .posture = me_rng_range(g, -2, 6) * SYNTH_DEGREES,
@@ -65,7 +65,7 @@ synth_person synth_person_draw(me_rng *g)
     return p;
 }
 
-synth_take synth_take_draw(me_rng *g)
+synth_take motion_synth_take_draw(me_rng *g)
 {
     synth_take t = {.tempo = me_rng_range(g, 0.975, 1.025),
                     .size = me_rng_range(g, 0.97, 1.03),
@@ -78,18 +78,18 @@ synth_take synth_take_draw(me_rng *g)
     return t;
 }
 
-synth_kind synth_kind_draw(synth_track track, me_rng *g)
+synth_kind motion_synth_kind_draw(synth_track track, me_rng *g)
 {
     if (track == SYNTH_RIGHT_ARM) track = SYNTH_LEFT_ARM;
     double total = 0;
     for (int k = 1; k < SYNTH_KINDS; k++)
-        if (synth_traits[k].track == track) total += synth_traits[k].weight;
+        if (motion_synth_traits[k].track == track) total += motion_synth_traits[k].weight;
     double at = me_rng_uniform(g) * total;
     int last = SYNTH_NONE;
     for (int k = 1; k < SYNTH_KINDS; k++) {
-        if (synth_traits[k].track != track) continue;
+        if (motion_synth_traits[k].track != track) continue;
         last = k;
-        at -= synth_traits[k].weight;
+        at -= motion_synth_traits[k].weight;
         if (at < 0) break;
     }
     return (synth_kind)last;
@@ -104,9 +104,9 @@ static synth_direction draw_direction(unsigned set, me_rng *g)
     return d;
 }
 
-synth_action synth_action_draw(synth_kind kind, me_rng *g)
+synth_action motion_synth_action_draw(synth_kind kind, me_rng *g)
 {
-    const synth_trait *trait = &synth_traits[kind];
+    const synth_trait *trait = &motion_synth_traits[kind];
     synth_action a = {.kind = kind};
     a.side = me_rng_below(g, 2) ? SYNTH_RIGHT : SYNTH_LEFT;
     a.direction = draw_direction(trait->directions, g);
@@ -121,9 +121,9 @@ synth_action synth_action_draw(synth_kind kind, me_rng *g)
 
 static void draw_arms(synth_phase *phase, me_rng *g)
 {
-    synth_kind kind = synth_kind_draw(SYNTH_LEFT_ARM, g);
-    synth_action a = synth_action_draw(kind, g);
-    if (synth_traits[kind].has & SYNTH_BOTH_ARMS || me_rng_uniform(g) < 0.2) {
+    synth_kind kind = motion_synth_kind_draw(SYNTH_LEFT_ARM, g);
+    synth_action a = motion_synth_action_draw(kind, g);
+    if (motion_synth_traits[kind].has & SYNTH_BOTH_ARMS || me_rng_uniform(g) < 0.2) {
         phase->track[SYNTH_LEFT_ARM] = phase->track[SYNTH_RIGHT_ARM] = a;
         phase->track[SYNTH_LEFT_ARM].side = SYNTH_LEFT;
         phase->track[SYNTH_RIGHT_ARM].side = SYNTH_RIGHT;
@@ -136,22 +136,26 @@ static void draw_phase(synth_phase *phase, me_rng *g)
 {
     double u = me_rng_uniform(g);
     bool legs = u < 0.62, arms = (u > 0.42 && u < 0.86) || me_rng_uniform(g) < 0.08;
-    if (legs) phase->track[SYNTH_LEGS] = synth_action_draw(synth_kind_draw(SYNTH_LEGS, g), g);
+    if (legs)
+        phase->track[SYNTH_LEGS] =
+            motion_synth_action_draw(motion_synth_kind_draw(SYNTH_LEGS, g), g);
     if (arms) draw_arms(phase, g);
     if (u > 0.86 || (!legs && me_rng_uniform(g) < 0.15))
-        phase->track[SYNTH_TORSO] = synth_action_draw(synth_kind_draw(SYNTH_TORSO, g), g);
+        phase->track[SYNTH_TORSO] =
+            motion_synth_action_draw(motion_synth_kind_draw(SYNTH_TORSO, g), g);
     if (me_rng_uniform(g) < 0.1)
-        phase->track[SYNTH_HEAD] = synth_action_draw(synth_kind_draw(SYNTH_HEAD, g), g);
+        phase->track[SYNTH_HEAD] =
+            motion_synth_action_draw(motion_synth_kind_draw(SYNTH_HEAD, g), g);
     bool any = false;
     for (int k = 0; k < SYNTH_TRACKS; k++) any |= phase->track[k].kind != SYNTH_NONE;
-    if (!any) phase->track[SYNTH_LEGS] = synth_action_draw(SYNTH_WALK, g);
+    if (!any) phase->track[SYNTH_LEGS] = motion_synth_action_draw(SYNTH_WALK, g);
     /* A torso that bows or twists is left to itself by running and jumping legs. */
     synth_kind leg = phase->track[SYNTH_LEGS].kind;
     if (leg == SYNTH_SIT || leg == SYNTH_SQUAT || leg == SYNTH_LUNGE || leg == SYNTH_JUMP)
         phase->track[SYNTH_TORSO] = (synth_action){0};
 }
 
-void synth_script_draw(synth_script *out, me_rng *g)
+void motion_synth_script_draw(synth_script *out, me_rng *g)
 {
     *out = (synth_script){.lead = me_rng_range(g, 0.2, 0.5), .tail = me_rng_range(g, 0.25, 0.5)};
     double u = me_rng_uniform(g);
@@ -159,14 +163,14 @@ void synth_script_draw(synth_script *out, me_rng *g)
     for (int i = 0; i < out->phases; i++) draw_phase(&out->phase[i], g);
 }
 
-double synth_action_seconds(const synth_action *a)
+double motion_synth_action_seconds(const synth_action *a)
 {
-    const synth_trait *t = &synth_traits[a->kind];
+    const synth_trait *t = &motion_synth_traits[a->kind];
     if (a->kind == SYNTH_NONE) return 0;
     return a->delay + (t->cycle * a->reps + 2 * t->blend) / a->speed + a->hold * a->reps;
 }
 
-bool synth_both_arms(const synth_phase *phase)
+bool motion_synth_both_arms(const synth_phase *phase)
 {
     synth_kind kind = phase->track[SYNTH_LEFT_ARM].kind;
     return kind != SYNTH_NONE && kind == phase->track[SYNTH_RIGHT_ARM].kind;

@@ -1,5 +1,5 @@
-/* motion/synth_text.c: the caption of a script, and the sentence of an edit, in the manner of
- * people who describe what should change: short, mostly lower case, few full stops.
+/* motion/motion_synth_text.c: the caption of a script, and the sentence of an edit, in the manner
+ * of people who describe what should change: short, mostly lower case, few full stops.
  *
  * Templates hold marks: {b} and {a} say the action before and after the edit as a command ("wave
  * with your left hand"), {B} and {A} as a participle ("waving with ..."), {v} and {V} the bare
@@ -323,7 +323,7 @@ static bool fill(char *out, size_t size, char mark, const context *c)
     }
     const synth_action *shown = phase ? main_action(phase, mark == 'o' ? c->track : -1) : NULL;
     if (shown) {
-        bool both = shown == &phase->track[SYNTH_LEFT_ARM] && synth_both_arms(phase);
+        bool both = shown == &phase->track[SYNTH_LEFT_ARM] && motion_synth_both_arms(phase);
         say(out, size, shown, both,
             mark == 'o' || mark == 'P' || mark == 'Q' ? PARTICIPLE : COMMAND);
     }
@@ -393,7 +393,7 @@ static context look(const synth_edit *e, const synth_script *before, const synth
         bool shorter = after->phases < before->phases;
         const synth_phase *last = shorter ? was : is;
         const synth_action *m = main_action(last, -1);
-        bool both = m == &last->track[SYNTH_LEFT_ARM] && synth_both_arms(last);
+        bool both = m == &last->track[SYNTH_LEFT_ARM] && motion_synth_both_arms(last);
         if (shorter)
             c.before = m, c.before_both = both;
         else
@@ -412,8 +412,8 @@ static context look(const synth_edit *e, const synth_script *before, const synth
     if (was->track[e->track].kind != SYNTH_NONE) c.before = &was->track[e->track];
     if (is->track[now].kind != SYNTH_NONE) c.after = &is->track[now];
     bool arm = e->track == SYNTH_LEFT_ARM || e->track == SYNTH_RIGHT_ARM;
-    c.before_both = arm && synth_both_arms(was);
-    c.after_both = arm && synth_both_arms(is);
+    c.before_both = arm && motion_synth_both_arms(was);
+    c.after_both = arm && motion_synth_both_arms(is);
     if (arm) { /* "hand" or "arm" */
         synth_kind k = c.after ? c.after->kind : SYNTH_NONE;
         c.arm = k == SYNTH_RAISE || k == SYNTH_CIRCLE ? SYNTH_RIGHT_ARM : SYNTH_LEFT_ARM;
@@ -435,8 +435,8 @@ static void habits(char *text, me_rng *g)
         memmove(apostrophe, apostrophe + 1, strlen(apostrophe));
 }
 
-void synth_text(char *out, size_t size, const synth_edit *edit, const synth_script *before,
-                const synth_script *after, me_rng *g)
+void motion_synth_text(char *out, size_t size, const synth_edit *edit, const synth_script *before,
+                       const synth_script *after, me_rng *g)
 {
     context c = look(edit, before, after);
     const char *const *list = templates(edit, &c, before, after);
@@ -451,7 +451,7 @@ void synth_text(char *out, size_t size, const synth_edit *edit, const synth_scri
 /* ---- captions ---- */
 static void caption_action(char *out, size_t size, const synth_action *a, bool both)
 {
-    const synth_trait *trait = &synth_traits[a->kind];
+    const synth_trait *trait = &motion_synth_traits[a->kind];
     say(out, size, a, both, PARTICIPLE);
     if (a->speed > 1.3) append(out, size, " quickly");
     if (a->speed < 0.78) append(out, size, " slowly");
@@ -478,7 +478,7 @@ static void caption_phase(char *out, size_t size, const synth_phase *phase)
     int said = 0;
     for (int i = 0; i < SYNTH_TRACKS; i++) {
         const synth_action *a = &phase->track[order_of[i]];
-        bool both = synth_both_arms(phase);
+        bool both = motion_synth_both_arms(phase);
         if (a->kind == SYNTH_NONE || (both && order_of[i] == SYNTH_RIGHT_ARM)) continue;
         append(out, size, said == 0 ? "" : said == 1 ? " while " : " and ");
         caption_action(out, size, a, both && order_of[i] == SYNTH_LEFT_ARM);
@@ -486,7 +486,7 @@ static void caption_phase(char *out, size_t size, const synth_phase *phase)
     }
 }
 
-void synth_caption(char *out, size_t size, const synth_script *script, me_rng *g)
+void motion_synth_caption(char *out, size_t size, const synth_script *script, me_rng *g)
 {
     static const char *const people[] = {
         "a person is ", "someone is ", "the person is ", "a human is ", "", ""};

@@ -1,11 +1,12 @@
-/* motion/synth_upper.c: what arms, torso and head do, above legs that synth_legs.c has placed.
+/* motion/motion_synth_upper.c: what arms, torso and head do, above legs that motion_synth_legs.c
+ * has placed.
  *
  * An arm's pose is written so that it can be interpolated anywhere: the upper arm swings from
  * hanging by the vector (flexion forward, abduction to the side), `swivel` turns the elbow inward
  * about it. */
 #include "motion/synth_priv.h"
 
-double synth_noise(const synth_take *take, int channel, double t)
+double motion_synth_noise(const synth_take *take, int channel, double t)
 {
     double sum = 0;
     for (int k = 0; k < 3; k++)
@@ -31,7 +32,7 @@ static synth_arm arm_mix(const synth_arm *a, const synth_arm *b, double w)
 /* Weight of an extreme that is reached, held and left once in each repetition. */
 static double repeated(const synth_action *a, double t, double rise, double fall)
 {
-    double cycle = synth_traits[a->kind].cycle / a->speed, each = cycle + a->hold;
+    double cycle = motion_synth_traits[a->kind].cycle / a->speed, each = cycle + a->hold;
     double u = t - floor(t / each) * each;
     if (t < 0 || t >= each * a->reps) return 0;
     return synth_window(u, 0, rise * cycle, rise * cycle + a->hold + (1 - rise - fall) * cycle,
@@ -79,7 +80,7 @@ static synth_arm stroke(const arm_key *keys, int n, double u)
 /* Fraction of the current repetition, after the coming; the extreme at `peak` is held. */
 static double stroke_phase(const synth_action *a, double t, double peak)
 {
-    double cycle = synth_traits[a->kind].cycle / a->speed, each = cycle + a->hold;
+    double cycle = motion_synth_traits[a->kind].cycle / a->speed, each = cycle + a->hold;
     double v = synth_clamp(t, 0, each * a->reps - 1e-9), u = v - floor(v / each) * each;
     if (u < peak * cycle) return u / cycle;
     return u < peak * cycle + a->hold ? peak : (u - a->hold) / cycle;
@@ -119,8 +120,8 @@ static synth_arm throw_pose(const synth_action *a, double t)
 /* What an arm action asks of the arm at t seconds after its start, and how strongly. */
 static double arm_goal(synth_arm *out, const synth_action *a, double t)
 {
-    const synth_trait *trait = &synth_traits[a->kind];
-    double length = synth_action_seconds(a) - a->delay, blend = trait->blend / a->speed;
+    const synth_trait *trait = &motion_synth_traits[a->kind];
+    double length = motion_synth_action_seconds(a) - a->delay, blend = trait->blend / a->speed;
     double inside = t - blend, turn = 2 * MOTION_PI * inside * a->speed / trait->cycle;
     double w = synth_window(t, 0, blend, length - blend, length);
     switch (a->kind) {
@@ -180,9 +181,9 @@ static synth_arm idle_arm(const synth_frame *f, const synth_plan *p, int side, d
                      .elbow = who->elbow + 0.35 * fmax(0, swing) + 0.1 * f->arm_lift * f->arm_lift};
     arm.elbow += f->run * (82 * SYNTH_DEGREES - who->elbow);
     arm.swivel += f->run * 16 * SYNTH_DEGREES;
-    arm.flex += synth_noise(&p->take, 5 + side, t);
-    arm.abduct += synth_noise(&p->take, 7 + side, t);
-    arm.elbow += synth_noise(&p->take, 9 + side, t);
+    arm.flex += motion_synth_noise(&p->take, 5 + side, t);
+    arm.abduct += motion_synth_noise(&p->take, 7 + side, t);
+    arm.elbow += motion_synth_noise(&p->take, 9 + side, t);
     return arm;
 }
 
@@ -205,9 +206,9 @@ static void torso_action(synth_frame *f, const synth_action *a, double t)
 
 static void head_action(synth_frame *f, const synth_action *a, double t)
 {
-    const synth_trait *trait = &synth_traits[a->kind];
-    double length = synth_action_seconds(a) - a->delay, blend = fmax(0.3, trait->blend) / a->speed,
-           d = SYNTH_DEGREES;
+    const synth_trait *trait = &motion_synth_traits[a->kind];
+    double length = motion_synth_action_seconds(a) - a->delay,
+           blend = fmax(0.3, trait->blend) / a->speed, d = SYNTH_DEGREES;
     double turn = 2 * MOTION_PI * t * a->speed / trait->cycle,
            w = synth_window(t, 0, blend, length - blend, length);
     double look = repeated(a, t, 0.32, 0.32);
@@ -245,30 +246,31 @@ static void trunk_follows(synth_frame *f, const synth_arm *arm, const synth_acti
     if (a->kind == SYNTH_STRETCH) f->spine[0] -= 0.12 * w;
 }
 
-void synth_upper(synth_frame *frames, const synth_plan *p)
+void motion_synth_upper(synth_frame *frames, const synth_plan *p)
 {
     for (int64_t i = 0; i < p->frames; i++) {
         synth_frame *f = &frames[i];
         double t = (double)i / MOTION_FPS;
-        f->spine[0] += 0.7 * p->person.posture + 0.25 * f->run * 0.2 + synth_noise(&p->take, 0, t);
-        f->spine[1] += -0.8 * f->pelvis_roll + 0.6 * synth_noise(&p->take, 1, t);
-        f->spine[2] += 0.26 * f->stride + synth_noise(&p->take, 2, t);
-        f->root[0] += 0.25 * synth_noise(&p->take, 11, t);
-        f->root[2] += 0.25 * synth_noise(&p->take, 12, t);
+        f->spine[0] +=
+            0.7 * p->person.posture + 0.25 * f->run * 0.2 + motion_synth_noise(&p->take, 0, t);
+        f->spine[1] += -0.8 * f->pelvis_roll + 0.6 * motion_synth_noise(&p->take, 1, t);
+        f->spine[2] += 0.26 * f->stride + motion_synth_noise(&p->take, 2, t);
+        f->root[0] += 0.25 * motion_synth_noise(&p->take, 11, t);
+        f->root[2] += 0.25 * motion_synth_noise(&p->take, 12, t);
         for (int k = 0; k < p->spans; k++)
-            if (synth_traits[p->span[k].action.kind].track == SYNTH_TORSO)
+            if (motion_synth_traits[p->span[k].action.kind].track == SYNTH_TORSO)
                 torso_action(f, &p->span[k].action, t - p->span[k].t0);
         for (int side = 0; side < 2; side++) f->arm[side] = idle_arm(f, p, side, t);
         /* The head stays level, about, whatever the trunk does. */
         f->head[0] += p->person.head_pitch - 0.5 * (f->spine[0] + f->pelvis_pitch) +
-                      synth_noise(&p->take, 3, t);
+                      motion_synth_noise(&p->take, 3, t);
         f->head[1] -= 0.5 * (f->spine[1] + f->pelvis_roll);
-        f->head[2] += synth_noise(&p->take, 4, t);
+        f->head[2] += motion_synth_noise(&p->take, 4, t);
         for (int k = 0; k < p->spans; k++) {
             const synth_action *a = &p->span[k].action;
             double since = t - p->span[k].t0;
-            if (synth_traits[a->kind].track == SYNTH_HEAD) head_action(f, a, since);
-            if (synth_traits[a->kind].track != SYNTH_LEFT_ARM) continue;
+            if (motion_synth_traits[a->kind].track == SYNTH_HEAD) head_action(f, a, since);
+            if (motion_synth_traits[a->kind].track != SYNTH_LEFT_ARM) continue;
             synth_arm goal;
             double w = arm_goal(&goal, a, since);
             if (w <= 0) continue;
