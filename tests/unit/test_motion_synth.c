@@ -265,16 +265,16 @@ Test(synth, nothing_jumps)
 static motion_clip perform(const synth_script *s, me_arena *arena)
 {
     me_rng g = me_rng_make(3, 1);
-    synth_person who = synth_person_draw(&g);
-    synth_take take = synth_take_draw(&g);
+    synth_person who = motion_synth_person_draw(&g);
+    synth_take take = motion_synth_take_draw(&g);
     synth_plan plan;
-    synth_plan_make(&plan, s, &who, &take);
+    motion_synth_plan_make(&plan, s, &who, &take);
     synth_frame *frames = calloc((size_t)plan.frames, sizeof *frames);
     motion_clip clip;
     cr_assert_eq(motion_clip_new(&clip, arena, plan.frames, true, NULL), ME_OK);
-    synth_legs(frames, &plan);
-    synth_upper(frames, &plan);
-    synth_body(&clip, frames);
+    motion_synth_legs(frames, &plan);
+    motion_synth_upper(frames, &plan);
+    motion_synth_body(&clip, frames);
     free(frames);
     return clip;
 }
@@ -284,7 +284,7 @@ static synth_script script_of(synth_kind kind, synth_side side, synth_direction 
     synth_action a = {
         .kind = kind, .side = side, .direction = direction, .reps = 2, .size = 1, .speed = 1};
     synth_script s = {.phases = 1, .lead = 0.3, .tail = 0.3};
-    synth_track track = synth_traits[kind].track;
+    synth_track track = motion_synth_traits[kind].track;
     if (track == SYNTH_LEFT_ARM && side == SYNTH_RIGHT) track = SYNTH_RIGHT_ARM;
     s.phase[0].track[track] = a;
     return s;
@@ -334,12 +334,12 @@ Test(synth, speed_shortens_and_repetitions_lengthen)
     me_arena arena = {0};
     for (int kind = 1; kind < SYNTH_KINDS; kind++) {
         synth_script s = script_of((synth_kind)kind, SYNTH_LEFT, SYNTH_FORWARD), fast = s, more = s;
-        synth_track track = synth_traits[kind].track;
+        synth_track track = motion_synth_traits[kind].track;
         fast.phase[0].track[track].speed = 1.8;
         more.phase[0].track[track].reps = 4;
         int64_t usual = perform(&s, &arena).frames;
         cr_expect_lt(perform(&fast, &arena).frames, usual - 5, "kind %d", kind);
-        if (synth_traits[kind].has & SYNTH_HAS_REPS)
+        if (motion_synth_traits[kind].has & SYNTH_HAS_REPS)
             cr_expect_gt(perform(&more, &arena).frames, usual + 5, "kind %d", kind);
     }
     me_arena_release(&arena);
@@ -382,18 +382,18 @@ Test(synth, every_edit_changes_the_script_and_its_inverse_reads_backward)
     for (int i = 0; i < 2000; i++) {
         synth_script before, after;
         synth_edit edit;
-        synth_script_draw(&before, &g);
+        motion_synth_script_draw(&before, &g);
         synth_edit_kind kind = (synth_edit_kind)(i % SYNTH_EDITS);
-        if (!synth_edit_apply(&after, &edit, &before, kind, &g)) continue;
+        if (!motion_synth_edit_apply(&after, &edit, &before, kind, &g)) continue;
         done[kind]++;
-        cr_assert_neq(memcmp(&before, &after, sizeof before), 0, "%s", synth_edit_names[kind]);
+        cr_assert_neq(memcmp(&before, &after, sizeof before), 0, "%s", motion_synth_edit_names[kind]);
         char there[192], back[192];
-        synth_edit inverse = synth_edit_inverse(&edit);
-        synth_text(there, sizeof there, &edit, &before, &after, &g);
-        synth_text(back, sizeof back, &inverse, &after, &before, &g);
+        synth_edit inverse = motion_synth_edit_inverse(&edit);
+        motion_synth_text(there, sizeof there, &edit, &before, &after, &g);
+        motion_synth_text(back, sizeof back, &inverse, &after, &before, &g);
         cr_assert(strlen(there) > 4 && strlen(back) > 4);
     }
-    for (int k = 0; k < SYNTH_EDITS; k++) cr_expect_gt(done[k], 20, "%s", synth_edit_names[k]);
+    for (int k = 0; k < SYNTH_EDITS; k++) cr_expect_gt(done[k], 20, "%s", motion_synth_edit_names[k]);
 }
 
 /* ---- balance ---- */
