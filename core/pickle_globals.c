@@ -52,6 +52,11 @@ static const me_global globals[] = {
     {"torch._utils", "_rebuild_xla_tensor", GLOBAL_TORCH_FIRST, 0},
     {"torch._tensor", "_rebuild_from_type_v2", GLOBAL_TORCH_FROM_TYPE, 0},
     {"torch.nn.parameter", "Parameter", GLOBAL_TORCH_FIRST, 0},
+    {"torch.jit._pickle", "build_intlist", GLOBAL_LIST, 0},
+    {"torch.jit._pickle", "build_doublelist", GLOBAL_LIST, 0},
+    {"torch.jit._pickle", "build_boollist", GLOBAL_LIST, 0},
+    {"torch.jit._pickle", "build_tensorlist", GLOBAL_LIST, 0},
+    {"torch.jit._pickle", "restore_type_tag", GLOBAL_TORCH_TAG, 0},
     {"torch", "Tensor", GLOBAL_INERT, 0},
     {"torch", "Size", GLOBAL_LIST, 0},
     {"torch", "device", GLOBAL_INERT, 0},
@@ -108,9 +113,21 @@ static const struct { const char *prefix, *replacement; } aliases[] = {
 };
 // clang-format on
 
+/* Every class of a TorchScript archive lives in __torch__, under a name of its author's choosing.
+ * Such a module is read as the dictionary of its attributes; its code is never looked at. */
+static const me_global script_module = {"__torch__", "a module", GLOBAL_TORCH_MODULE, 0};
+
+static bool is_script_module(const char *module, size_t length)
+{
+    static const char root[] = "__torch__";
+    size_t n = sizeof root - 1;
+    return length >= n && !memcmp(module, root, n) && (length == n || module[n] == '.');
+}
+
 const me_global *me_global_find(const char *module, size_t module_length, const char *name,
                                 size_t name_length)
 {
+    if (is_script_module(module, module_length)) return &script_module;
     const char *head = "";
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
         size_t n = strlen(aliases[i].prefix);
@@ -272,6 +289,8 @@ static me_node *call_global(me_machine *m, const me_node *function, me_node *arg
     }
     case GLOBAL_TORCH_FROM_TYPE:
         return me_machine_call(m, me_node_item(m, arguments, 0), me_node_item(m, arguments, 2));
+    case GLOBAL_TORCH_TAG:
+        return me_node_item(m, arguments, 0);
     case GLOBAL_INERT:
         return me_node_object(m, ROLE_INERT, name);
     default:
@@ -300,6 +319,11 @@ me_node *me_machine_new(me_machine *m, me_node *class, me_node *arguments)
     if (class->role == ROLE_GLOBAL) switch (class->as.global->kind) {
         case GLOBAL_DICT:
             return me_node_new(m, ME_DICT); /* its items follow */
+        case GLOBAL_TORCH_MODULE: {
+            me_node *module = me_node_new(m, ME_DICT);
+            if (m->code == ME_OK) module->role = ROLE_MODULE;
+            return module;
+        }
         case GLOBAL_LIST:
         case GLOBAL_BYTES:
         case GLOBAL_NUMPY_DTYPE:
@@ -327,6 +351,12 @@ me_node *me_machine_build(me_machine *m, me_node *object, me_node *state)
         break;
     case ROLE_WRAPPER:
         me_joblib_wrapper_build(m, object, state);
+        break;
+    case ROLE_MODULE:
+        object->role = ROLE_PLAIN;
+        for (size_t i = 0; state->value.kind == ME_DICT && i < state->value.as.dict.length; i++)
+            me_machine_set(m, object, (me_node *)state->value.as.dict.keys[i],
+                           (me_node *)state->value.as.dict.values[i]);
         break;
     case ROLE_INERT:
     case ROLE_TENSOR:

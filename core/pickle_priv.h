@@ -57,7 +57,9 @@ typedef enum {
     GLOBAL_TORCH_TENSOR,
     GLOBAL_TORCH_TENSOR_OF_DTYPE, /* _rebuild_tensor_v3 */
     GLOBAL_TORCH_FIRST,           /* rebuilds something whose first argument is the tensor */
-    GLOBAL_TORCH_FROM_TYPE        /* _rebuild_from_type_v2(function, class, arguments, state) */
+    GLOBAL_TORCH_FROM_TYPE,       /* _rebuild_from_type_v2(function, class, arguments, state) */
+    GLOBAL_TORCH_TAG,             /* restore_type_tag(value, type) */
+    GLOBAL_TORCH_MODULE           /* any class of a TorchScript archive */
 } me_global_kind;
 
 typedef struct me_global {
@@ -85,6 +87,7 @@ typedef enum {
     ROLE_WRAPPER,       /* joblib's wrapper before its BUILD */
     ROLE_STORAGE,
     ROLE_TENSOR, /* an array whose storage is not there yet */
+    ROLE_MODULE, /* a TorchScript module before its BUILD: its attributes become a dictionary */
     ROLE_INERT   /* an instance of an inert class */
 } me_role;
 

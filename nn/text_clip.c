@@ -343,6 +343,24 @@ static me_code locate(const char **weights, const char **config, const char *pat
     return *weights && *config ? ME_OK : me_fail_mem(err, path);
 }
 
+/* OpenAI's file is a TorchScript archive: modules inside modules. `out` gets "a.b.c" -> array. */
+static me_code flatten(me_value *out, me_arena *arena, const char *prefix, const me_value *dict,
+                       me_err *err)
+{
+    for (size_t i = 0; i < dict->as.dict.length; i++) {
+        const me_value *key = dict->as.dict.keys[i];
+        me_value *value = dict->as.dict.values[i];
+        if (key->kind != ME_STRING || (value->kind != ME_DICT && value->kind != ME_ARRAY)) continue;
+        const char *name =
+            me_arena_printf(arena, "%s%s%s", prefix, *prefix ? "." : "", key->as.string.data);
+        if (!name) return me_fail_mem(err, "a state dictionary");
+        me_code code = value->kind == ME_DICT ? flatten(out, arena, name, value, err)
+                                              : me_dict_put(arena, out, name, value, err);
+        if (code != ME_OK) return code;
+    }
+    return ME_OK;
+}
+
 me_code nn_clip_open(nn_clip *out, const char *path, nn_backend *be, nn_precision precision,
                      me_err *err)
 {
@@ -359,6 +377,12 @@ me_code nn_clip_open(nn_clip *out, const char *path, nn_backend *be, nn_precisio
         if (s.dict->kind != ME_DICT)
             code = me_fail(err, ME_EFORMAT, "%s: expected a state dictionary, found %s", weights,
                            me_kind_name(s.dict->kind));
+        if (code == ME_OK && me_dict_get(s.dict, "transformer")) {
+            me_value *flat = me_value_new(&arena, ME_DICT);
+            code = flat ? flatten(flat, &arena, "", s.dict, err)
+                        : me_fail_mem(err, "a state dictionary");
+            s.dict = flat;
+        }
         if (code == ME_OK) code = find_prefix(&s, err);
         if (code == ME_OK)
             code = s.openai ? infer_config(&out->config, &s, err)

@@ -147,6 +147,20 @@ Test(pickle, inert_classes_become_their_names)
     free(text);
 }
 
+Test(pickle, a_module_of_a_torchscript_archive_is_the_dictionary_of_its_attributes)
+{
+    me_err err = {0};
+    char *text =
+        READ("\x80\x02"
+             "c__torch__.any.name\nMine\n)\x81}(X\x05\x00\x00\x00"
+             "widthK\x07X\x04\x00\x00\x00listctorch.jit._pickle\nbuild_intlist\n(](K\x01K\x02"
+             "etRub.",
+             &err);
+    cr_assert_not_null(text, "%s", err.msg);
+    cr_assert_str_eq(text, "{\"width\": 7, \"list\": [1, 2]}");
+    free(text);
+}
+
 Test(pickle, lone_surrogates_become_replacement_characters)
 {
     char *text = READ("\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.", NULL);
