@@ -65,6 +65,20 @@ static char *range_text(const me_opt *o, char *buf, size_t size)
     return buf;
 }
 
+const me_opt *me_opt_join(const me_opt_part *parts, int n, me_arena *arena)
+{
+    size_t rows = 0, at = 0;
+    for (int i = 0; i < n; i++)
+        for (const me_opt *o = parts[i].table; o->name; o++) rows++;
+    me_opt *joined = ME_NEW_ARRAY(arena, rows + 1, me_opt);
+    for (int i = 0; i < n && joined; i++)
+        for (const me_opt *o = parts[i].table; o->name; o++) {
+            joined[at] = *o;
+            joined[at++].offset += parts[i].place;
+        }
+    return joined;
+}
+
 /* ---- setting
  * ------------------------------------------------------------------------------------- */
 

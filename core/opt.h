@@ -35,6 +35,14 @@ typedef struct me_opt {
     const char *help;
 } me_opt;
 
+/* One table of several, for a struct that holds the structs of them all: the rows of each with its
+ * place added to their offsets. NULL when memory is out. */
+typedef struct me_opt_part {
+    const me_opt *table;
+    size_t place;
+} me_opt_part;
+const me_opt *me_opt_join(const me_opt_part *parts, int n, me_arena *arena);
+
 /* Fills the struct with defaults. A table ends with an entry whose name is NULL. */
 me_code me_opt_defaults(const me_opt *table, void *target, me_arena *arena, me_err *err);
 /* Parses argv[0..argc), moving operands to the front; *operands is their number. ME_EUSAGE on

@@ -15,7 +15,7 @@ static me_code run_help(eval_call *call, me_err *err)
         return ME_OK;
     }
     const eval_command *c = eval_command_find(call->operand[0]);
-    return c ? eval_print_help(&call->out, call->arena, c, err)
+    return c ? eval_print_help(&call->out, call->arena, c, 0, NULL, err)
              : eval_command_unknown(call->operand[0], err);
 }
 

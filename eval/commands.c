@@ -49,11 +49,22 @@ void eval_print_overview(me_writer *out)
         "Exit status: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 device or memory, 5 bug.\n");
 }
 
-me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, me_err *err)
+me_code eval_command_table(const me_opt **out, const eval_command *command, me_arena *arena,
+                           int argc, char **argv, me_err *err)
 {
+    *out = command->options;
+    return command->table ? command->table(out, arena, argc, argv, err) : ME_OK;
+}
+
+me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, int argc,
+                        char **argv, me_err *err)
+{
+    const me_opt *table;
+    me_code code = eval_command_table(&table, command, arena, argc, argv, err);
+    if (code) return code;
     me_writer_printf(out, "usage: mebench %s\n\n%s\n", command->usage, command->doc);
-    if (!command->options) return ME_OK;
-    char *options = me_opt_help(command->options, arena);
+    if (!table) return ME_OK;
+    char *options = me_opt_help(table, arena);
     if (!options) return me_fail_mem(err, "help");
     me_writer_printf(out, "\noptions:\n%s", options);
     return ME_OK;

@@ -47,6 +47,9 @@ struct eval_command {
     const char *summary; /* one line */
     const char *doc;     /* what --help prints between usage and options */
     const me_opt *options;
+    /* NULL, or gives the table in place of `options` where it depends on the words of the command
+     * line (train: on --model). --help calls it too; without words it gives the default's. */
+    me_code (*table)(const me_opt **out, me_arena *arena, int argc, char **argv, me_err *err);
     size_t options_size;
     int min_operands, max_operands; /* max -1: any number */
     me_code (*run)(eval_call *call, me_err *err);
@@ -61,6 +64,8 @@ struct eval_command {
     X(convert)                                                                                     \
     X(synth)                                                                                       \
     X(pairs)                                                                                       \
+    X(train)                                                                                       \
+    X(retrieve)                                                                                    \
     X(list)                                                                                        \
     X(selftest)                                                                                    \
     X(help)                                                                                        \
@@ -78,6 +83,10 @@ me_code eval_command_unknown(const char *name, me_err *err);
 
 /* The overview of all commands, and the page of one. */
 void eval_print_overview(me_writer *out);
-me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, me_err *err);
+me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, int argc,
+                        char **argv, me_err *err);
+/* The options that a command takes with these words. */
+me_code eval_command_table(const me_opt **out, const eval_command *command, me_arena *arena,
+                           int argc, char **argv, me_err *err);
 
 #endif

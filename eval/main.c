@@ -48,20 +48,22 @@ static void spell_out(int argc, char **argv)
 static me_code parse(const eval_command *c, void *target, me_arena *arena, int argc, char **argv,
                      int *operands, me_err *err)
 {
-    me_code code = me_opt_defaults(c->options, target, arena, err);
+    const me_opt *table;
+    me_code code = eval_command_table(&table, c, arena, argc, argv, err);
+    if (!code) code = me_opt_defaults(table, target, arena, err);
     char **copy = ME_NEW_ARRAY(arena, argc + 1, char *);
     if (!copy) return me_fail_mem(err, "options");
     memcpy(copy, argv, (size_t)argc * sizeof *copy);
-    if (!code) code = me_opt_parse(c->options, target, arena, argc, copy, operands, err);
+    if (!code) code = me_opt_parse(table, target, arena, argc, copy, operands, err);
     const char *config = code ? NULL : ((const eval_common *)target)->config;
     if (config) {
         me_value *values = NULL;
         code = me_json_read(&values, arena, config, err);
-        if (!code) code = me_opt_defaults(c->options, target, arena, err);
-        if (!code && (code = me_opt_from_value(c->options, target, arena, values, err)))
+        if (!code) code = me_opt_defaults(table, target, arena, err);
+        if (!code && (code = me_opt_from_value(table, target, arena, values, err)))
             me_err_prefix(err, "%s", config);
     }
-    if (!code) code = me_opt_parse(c->options, target, arena, argc, argv, operands, err);
+    if (!code) code = me_opt_parse(table, target, arena, argc, argv, operands, err);
     if (!code && *operands < c->min_operands)
         code = me_fail(err, ME_EUSAGE, "%s: %d operand%s expected, %d given", c->name,
                        c->min_operands, c->min_operands == 1 ? "" : "s", *operands);
@@ -74,7 +76,7 @@ static me_code parse(const eval_command *c, void *target, me_arena *arena, int a
 static me_code run(const eval_command *c, me_writer *out, me_arena *arena, int argc, char **argv,
                    me_err *err)
 {
-    if (asks_for_help(argc, argv)) return eval_print_help(out, arena, c, err);
+    if (asks_for_help(argc, argv)) return eval_print_help(out, arena, c, argc, argv, err);
     eval_common *options = me_arena_alloc(arena, 1, c->options_size);
     if (!options) return me_fail_mem(err, "options");
     eval_call call = {.options = options, .operand = argv, .arena = arena, .out = *out};

@@ -1,11 +1,13 @@
 /* models/checkpoint.c: see checkpoint.h. */
 #include "models/checkpoint.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/doc.h"
+#include "core/json.h"
 #include "core/safetensors.h"
 #include "core/version.h"
 #include "nn/backend.h"
@@ -25,6 +27,21 @@ static int blocks_of(block out[4], const nn_params *p)
     return 4;
 }
 
+/* A file that holds the last good state must not be replaced by one that is none. */
+static me_code check_finite(const nn_params *p, const block *b, const float *host, me_err *err)
+{
+    for (int64_t i = 0; i < p->n; i++) {
+        const nn_param *q = &p->items[i];
+        for (int64_t k = 0; k < nn_count(&q->tensor); k++)
+            if (!isfinite(host[q->offset + k]))
+                return me_fail(err, ME_EDATA,
+                               "step %lld: %s%s holds %f: the training diverged, and no "
+                               "checkpoint is written (a lower --lr or --clip may help)",
+                               (long long)p->step, b->prefix, q->name, (double)host[q->offset + k]);
+    }
+    return ME_OK;
+}
+
 static me_code put_block(me_arena *arena, me_value *tensors, const nn_params *p, const block *b,
                          float *host, me_err *err)
 {
@@ -37,7 +54,7 @@ static me_code put_block(me_arena *arena, me_value *tensors, const nn_params *p,
         me_code code = me_dict_put(arena, tensors, name, array, err);
         if (code != ME_OK) return code;
     }
-    return ME_OK;
+    return check_finite(p, b, host, err);
 }
 
 static me_code put_string(me_arena *arena, me_value *dict, const char *key, const char *text,
@@ -111,6 +128,38 @@ static me_code read_block(const char *path, const me_value *root, const nn_param
     return ME_OK;
 }
 
+static const char *json_of(me_arena *arena, const me_value *v)
+{
+    char *text = NULL;
+    if (!v || me_json_text(&text, arena, v, NULL) != ME_OK) return "nothing";
+    return text;
+}
+
+/* Fails, naming the first option in which two sets of them differ. */
+static me_code explain_options(const char *path, const char *before, const char *now, me_err *err)
+{
+    me_arena arena = {0};
+    me_value *a = NULL, *b = NULL;
+    const char *name = "their order", *then = "", *given = "";
+    if (me_json_parse(&a, &arena, before, strlen(before), path, NULL) == ME_OK &&
+        me_json_parse(&b, &arena, now, strlen(now), path, NULL) == ME_OK) {
+        const me_value *both[] = {a, b};
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < both[k]->as.dict.length; i++) {
+                const char *key = both[k]->as.dict.keys[i]->as.string.data;
+                const char *x = json_of(&arena, me_dict_get(a, key)),
+                           *y = json_of(&arena, me_dict_get(b, key));
+                if (strcmp(x, y) != 0) name = key, then = x, given = y;
+            }
+    }
+    me_fail(err, ME_EUSAGE,
+            "%s: it was made with other options (%s was %s, now it is %s); give the same, or "
+            "train into another folder",
+            path, name, then, given);
+    me_arena_release(&arena);
+    return ME_EUSAGE;
+}
+
 me_code model_checkpoint_read(const char *path, model *m, const char *options, me_err *err)
 {
     me_doc doc;
@@ -127,10 +176,7 @@ me_code model_checkpoint_read(const char *path, model *m, const char *options, m
         code = me_fail(err, ME_EFORMAT, "%s: expected a checkpoint of %s, found one of %s", path,
                        m->kind->name, kind ? kind : "nothing");
     else if (options && before && strcmp(options, before) != 0)
-        code = me_fail(
-            err, ME_EDATA,
-            "%s: it was made with other options; resume with\n  %s\nor train into another folder",
-            path, before);
+        code = explain_options(path, before, options, err);
     char *end = NULL;
     long long done = step ? strtoll(step, &end, 10) : -1;
     if (code == ME_OK && (done < 0 || *end))

@@ -122,7 +122,7 @@ static void write_scalar(FILE *f, int64_t step, const char *tag, double value)
 
 /* Keeps the header and the rows whose step is not after `from`; false where there is nothing to
  * keep. */
-static bool keep_rows(const char *path, int64_t from, const char *header, me_err *err)
+static bool keep_rows(const char *path, int64_t from, const char *header)
 {
     me_bytes old;
     if (from <= 0 || !me_file_exists(path) || me_bytes_open(&old, path, NULL) != ME_OK)
@@ -136,7 +136,7 @@ static bool keep_rows(const char *path, int64_t from, const char *header, me_err
         line = eol + 1;
         keep = (size_t)(line - p);
     }
-    bool kept = same && me_file_write(path, old.data, keep, err) == ME_OK;
+    bool kept = same && me_file_write(path, old.data, keep, NULL) == ME_OK;
     me_bytes_close(&old);
     return kept;
 }
@@ -158,7 +158,7 @@ me_code model_curves_open(model_curves **out, const char *path, const char *even
         size_t used = strlen(header);
         snprintf(header + used, sizeof header - used, "%s%s", columns[i], i + 1 < n ? "," : "\n");
     }
-    bool kept = keep_rows(path, from, header, err);
+    bool kept = keep_rows(path, from, header);
     c->csv = fopen(path, kept ? "a" : "w");
     if (!c->csv) {
         me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));

@@ -39,9 +39,10 @@ const me_opt model_train_table[] = {
 };
 // clang-format on
 
-/* Options that say how long and how often, and do not change what a step computes. */
-static const char *const resumable[] = {"epochs",         "steps",        "log-every",
-                                        "validate-every", "save-minutes", "tensorboard"};
+/* Options that say how long, how often and where, and do not change what a step is to compute. */
+static const char *const resumable[] = {
+    "epochs",  "steps",  "log-every", "validate-every", "save-minutes", "tensorboard",
+    "dataset", "splits", "text",      "device",         "threads"};
 
 int64_t model_steps_per_epoch(int64_t items, int64_t batch)
 {
@@ -85,7 +86,8 @@ typedef struct session {
     int64_t *permutation, permutation_epoch, *items;
 
     /* Losses stay on the device until a row of the curves is due: slot k of the ring holds the
-     * total and the terms of the k-th step since the last row, so that nothing waits in between. */
+     * total and the terms of the k-th batch since the last row, so that nothing waits in between.
+     */
     float *ring, *ring_host;
     int columns; /* 1 + terms */
     int64_t in_ring;
@@ -146,44 +148,56 @@ static void name_items(const session *s, int64_t step, char *out, size_t size)
     free(items);
 }
 
+static me_code refuse_loss(const session *s, int64_t batch, double loss, me_err *err)
+{
+    char keys[300];
+    name_items(s, batch, keys, sizeof keys);
+    return me_fail(err, ME_EDATA, "step %lld: the loss is %f; last good checkpoint: %s; batch: %s",
+                   (long long)(batch / s->o->accumulate), loss,
+                   me_file_exists(s->checkpoint) ? s->checkpoint : "none", keys);
+}
+
+static void show_progress(const session *s, int64_t step, const double *means, double rate)
+{
+    char terms[200] = "";
+    size_t used = 0;
+    for (int i = 0; i < s->terms.n && used < sizeof terms; i++)
+        used += (size_t)snprintf(terms + used, sizeof terms - used, " %s %.4g", s->terms.name[i],
+                                 means[1 + i]);
+    const double left = (double)(s->steps - step) / (rate + 1e-9);
+    me_progress_text(s->run->log, "step %lld/%lld  loss %.4f %s  %.1f steps/s  %.0f:%02.0f left",
+                     (long long)step, (long long)s->steps, means[0], terms, rate, floor(left / 60),
+                     floor(fmod(left, 60)));
+}
+
 /* Fetches the ring, refuses losses that are not finite, and writes a row of means. */
 static me_code flush_ring(session *s, int64_t step, me_err *err)
 {
     if (!s->in_ring) return ME_OK;
-    me_code code = s->be->status(s->be, err);
-    if (code != ME_OK) return code;
     s->be->download(s->be, s->ring_host, s->ring,
                     (size_t)s->in_ring * RING_COLUMNS * sizeof *s->ring_host);
-    if (!s->curves && (code = open_curves(s, err)) != ME_OK) return code;
-    double sum[RING_COLUMNS] = {0};
+    me_code code = s->be->status(s->be, err);
+    if (code == ME_OK && !s->curves) code = open_curves(s, err);
+    if (code != ME_OK) return code;
+    double means[RING_COLUMNS] = {0};
     for (int64_t k = 0; k < s->in_ring; k++) {
         const float *row = s->ring_host + k * RING_COLUMNS;
-        if (!isfinite(row[0])) {
-            char keys[300];
-            int64_t bad = (step - s->in_ring + k) * s->o->accumulate;
-            name_items(s, bad, keys, sizeof keys);
-            return me_fail(err, ME_EDATA,
-                           "step %lld: the loss is %f; last good checkpoint: %s; batch: %s",
-                           (long long)(step - s->in_ring + k), (double)row[0],
-                           me_file_exists(s->checkpoint) ? s->checkpoint : "none", keys);
-        }
-        for (int c = 0; c < s->columns; c++) sum[c] += row[c];
+        if (!isfinite(row[0]))
+            return refuse_loss(s, step * s->o->accumulate - s->in_ring + k, (double)row[0], err);
+        for (int c = 0; c < s->columns; c++) means[c] += (double)row[c] / (double)s->in_ring;
     }
-    double now = me_seconds(),
-           rate = (double)(step - s->last_row_step) / (now - s->last_row + 1e-9);
+    const double now = me_seconds();
+    const double rate = (double)(step - s->last_row_step) / (now - s->last_row + 1e-9);
     double values[4 + RING_COLUMNS] = {(double)step,
                                        (double)(step * s->o->accumulate) /
                                            (double)model_steps_per_epoch(s->m->items, s->o->batch),
                                        model_learning_rate(s->o, step - 1, s->steps), rate};
-    for (int c = 0; c < s->columns; c++) values[4 + c] = sum[c] / (double)s->in_ring;
-    s->loss = values[4];
+    memcpy(values + 4, means, sizeof means);
+    s->loss = means[0];
     s->last_row = now;
     s->last_row_step = step;
     s->in_ring = 0;
-    double left = (double)(s->steps - step) / (rate + 1e-9);
-    me_progress_text(s->run->log, "step %lld/%lld  loss %.4f  %.1f steps/s  %.0f:%02.0f left",
-                     (long long)step, (long long)s->steps, s->loss, rate, floor(left / 60),
-                     fmod(left, 60));
+    show_progress(s, step, means, rate);
     return model_curves_add(s->curves, values, err);
 }
 
@@ -208,13 +222,10 @@ static me_code one_step(session *s, int64_t step, me_err *err)
         me_code code = nn_status(&s->ctx, err);
         if (code != ME_OK) return code;
         s->columns = 1 + s->terms.n;
-        if (a + 1 == o->accumulate) {
-            float *slot = s->ring + s->in_ring * RING_COLUMNS;
-            s->be->copy(s->be, slot, loss->data, sizeof *slot);
-            for (int i = 0; i < s->terms.n; i++)
-                s->be->copy(s->be, slot + 1 + i, s->terms.value[i]->data, sizeof *slot);
-            s->in_ring++;
-        }
+        float *slot = s->ring + s->in_ring++ * RING_COLUMNS;
+        s->be->copy(s->be, slot, loss->data, sizeof *slot);
+        for (int i = 0; i < s->terms.n; i++)
+            s->be->copy(s->be, slot + 1 + i, s->terms.value[i]->data, sizeof *slot);
         nn_backward(&s->ctx, scaled);
     }
     nn_adamw_options adamw = nn_adamw_defaults();
@@ -245,6 +256,13 @@ static me_code validate(session *s, int64_t step, model_scores *scores, me_err *
                                  1 + scores->n, s->first_step, err);
         if (code != ME_OK) return code;
     }
+    char text[400];
+    size_t used = 0;
+    for (int i = 0; i < scores->n && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "  %s %.2f", scores->name[i],
+                                 scores->value[i]);
+    me_info(s->run->log, "step %lld, validation of %lld:%s", (long long)step,
+            (long long)scores->items, text);
     double values[1 + MODEL_MOST_SCORES] = {(double)step};
     memcpy(values + 1, scores->value, (size_t)scores->n * sizeof *values);
     return model_curves_add(s->validation, values, err);
@@ -269,7 +287,7 @@ static me_code loop(session *s, model_train_result *r, me_err *err)
     while (p->step < s->steps && !asked_to_stop(s, p->step)) {
         code = one_step(s, p->step, err);
         if (code != ME_OK) return code;
-        if (s->in_ring == s->o->log_every || p->step == s->steps)
+        if (s->in_ring == s->o->log_every * s->o->accumulate || p->step == s->steps)
             code = flush_ring(s, p->step, err);
         if (code == ME_OK && s->o->validate_every && p->step % s->o->validate_every == 0) {
             code = flush_ring(s, p->step, err);
@@ -312,7 +330,8 @@ static me_code prepare(session *s, const me_value *echo, me_err *err)
     s->permutation = malloc((size_t)s->m->items * sizeof *s->permutation);
     s->permutation_epoch = -1;
     s->items = malloc((size_t)o->batch * sizeof *s->items);
-    s->ring_host = malloc((size_t)o->log_every * RING_COLUMNS * sizeof *s->ring_host);
+    s->ring_host =
+        malloc((size_t)(o->log_every * o->accumulate) * RING_COLUMNS * sizeof *s->ring_host);
     if (code == ME_OK &&
         (!s->checkpoint || !s->metadata || !s->permutation || !s->items || !s->ring_host))
         code = me_fail_mem(err, "a training run");
@@ -325,14 +344,19 @@ static me_code prepare(session *s, const me_value *echo, me_err *err)
     if (code == ME_OK && !p->grad) code = nn_params_train(p, o->ema > 0, err);
     if (code == ME_OK && s->run->precision == NN_BF16_MIXED) code = nn_params_shadow(p, err);
     if (code == ME_OK)
-        code = s->be->alloc(s->be, (size_t)o->log_every * RING_COLUMNS * sizeof(float),
+        code = s->be->alloc(s->be,
+                            (size_t)(o->log_every * o->accumulate) * RING_COLUMNS * sizeof(float),
                             (void **)&s->ring, err);
-    if (code == ME_OK && s->run->resume)
+    bool exists = code == ME_OK && me_file_exists(s->checkpoint);
+    if (exists && s->run->resume)
         code = model_checkpoint_read(s->checkpoint, s->m, s->options_text, err);
-    if (code == ME_OK && !s->run->resume && me_file_exists(s->checkpoint))
+    else if (exists)
         code = me_fail(err, ME_EUSAGE,
                        "%s exists: add --resume to go on from it, or choose another folder",
                        s->checkpoint);
+    if (code == ME_OK && s->run->resume)
+        me_info(s->run->log, exists ? "resuming at step %lld" : "no checkpoint yet: starting",
+                (long long)p->step);
     if (code == ME_OK)
         code = me_json_write(me_path_join(&s->arena, s->run->out, "options.json"), echo, err);
     return code;
@@ -354,6 +378,7 @@ me_code model_train(model *m, const model_train_options *o, const model_train_ru
     me_progress_end(run->log);
 
     r->step = m->params.step;
+    r->steps = s->steps;
     r->loss = s->loss;
     r->seconds = me_seconds() - s->started;
     r->steps_per_second = (double)(r->step - s->first_step) / (r->seconds + 1e-9);

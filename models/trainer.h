@@ -32,7 +32,7 @@ extern const me_opt model_train_table[];
 
 typedef struct model_train_run {
     const char *out; /* folder */
-    bool resume;     /* continue from OUT/last.safetensors, which must exist */
+    bool resume;     /* continue from OUT/last.safetensors where it exists, else start */
     const char *dataset_sha256, *text_identity, *command; /* provenance; NULL: left out */
     const volatile sig_atomic_t *stop; /* set by a signal handler: save and return */
     int64_t stop_at;                   /* > 0: as if a signal came before this step (tests) */
@@ -42,6 +42,7 @@ typedef struct model_train_run {
 
 typedef struct model_train_result {
     int64_t step;  /* steps done */
+    int64_t steps; /* asked for */
     bool finished; /* false: stopped early, and saved */
     double loss;   /* of the last logged step */
     double seconds, steps_per_second;
