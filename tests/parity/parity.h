@@ -27,7 +27,8 @@ void parity_true(parity *p, bool holds, const char *fmt, ...) ME_PRINTF(3, 4);
 #define PARITY_LIST(X)                                                                             \
     X("eval-",                     parity_eval)                                                    \
     X("clip-text-",                parity_clip)                                                    \
-    X("tmr-train-",                parity_tmr_train)
+    X("tmr-train-",                parity_tmr_train)                                               \
+    X("omnime-",                   parity_omnime)
 
 /*       needs no folder           is checked by */
 #define PARITY_BUILT_IN_LIST(X)                                                                    \

@@ -1,0 +1,140 @@
+/* models/omnime_guide.c: see omnime_guide.h. */
+#include "models/omnime_guide.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/backend.h"
+
+typedef enum { PASS_NOTHING, PASS_MOTION, PASS_BOTH } pass;
+
+/* Which passes are made, and what each weighs. */
+static void choose_passes(model_omnime_guide *g, pass out[3], const model_omnime_request *q)
+{
+    const float motion = (float)q->motion, both = (float)q->both;
+    bool two = q->cfg == MODEL_CFG_2WAY || (q->cfg == MODEL_CFG_AUTO && q->motion == q->both);
+    g->passes = 0;
+    out[g->passes] = PASS_NOTHING;
+    g->scale[g->passes++] = 1 - (two ? both : motion);
+    if (!two) {
+        out[g->passes] = PASS_MOTION;
+        g->scale[g->passes++] = motion - both;
+    }
+    out[g->passes] = PASS_BOTH;
+    g->scale[g->passes++] = both;
+}
+
+/* The host's arrays of a batch of passes * n samples. */
+typedef struct batch_lists {
+    int32_t *source_rows, *target_rows, *target_start, *first_target, *text;
+    bool *zero;
+} batch_lists;
+
+static void fill_pass(batch_lists *l, const model_omnime_request *q, pass what, int64_t from)
+{
+    int32_t start = 0;
+    for (int64_t i = 0; i < q->n; i++) {
+        bool nothing = what == PASS_NOTHING;
+        int64_t k = from + i;
+        l->source_rows[k] = !nothing                ? q->source_frames[i]
+                            : q->hide_unconditional ? 0
+                                                    : q->s_max[i];
+        l->zero[k] = nothing;
+        l->target_rows[k] = q->target_frames[i];
+        l->target_start[k] = start;
+        l->first_target[k] = q->s_max[i] + 1;
+        l->text[k] = (int32_t)(what == PASS_BOTH ? i : q->n);
+        start += q->target_frames[i];
+    }
+}
+
+static nn_index *all_timesteps(nn_ctx *ctx, int64_t steps)
+{
+    int32_t *t = malloc((size_t)steps * sizeof *t);
+    if (!t) {
+        me_fail_mem(&ctx->err, "timesteps");
+        return NULL;
+    }
+    for (int64_t i = 0; i < steps; i++) t[i] = (int32_t)i;
+    nn_index *index = nn_index_new(ctx, t, steps, steps);
+    free(t);
+    return index;
+}
+
+static void make_condition(model_omnime_guide *g, nn_ctx *ctx, const model_omnime_request *q,
+                           const batch_lists *l)
+{
+    int64_t n = g->passes * q->n;
+    const model_omnime_batch batch = {.n = n,
+                                      .source_rows = l->source_rows,
+                                      .source_seen = l->source_rows,
+                                      .source_zero = l->zero,
+                                      .target_rows = l->target_rows,
+                                      .target_seen = l->target_rows,
+                                      .target_start = l->target_start,
+                                      .first_target = l->first_target};
+    model_omnime_layout_make(&g->layout, ctx, &batch);
+    nn_tensor *sources[] = {q->source, q->source};
+    nn_tensor *source = g->passes == 3 ? nn_concat_rows(ctx, sources, 2) : q->source;
+    nn_tensor *text = nn_gather(ctx, q->text, nn_index_new(ctx, l->text, n, q->n + 1));
+    g->condition = model_omnime_fuse(ctx, g->net, &g->layout, source, text);
+    if (!g->condition.y)
+        model_omnime_modulations(ctx, g->net, all_timesteps(ctx, g->net->config.steps), NULL,
+                                 g->table);
+}
+
+void model_omnime_guide_make(model_omnime_guide *g, nn_ctx *ctx, const model_omnime_net *net,
+                             const model_omnime_request *q)
+{
+    pass passes[3];
+    *g = (model_omnime_guide){.net = net, .n = q->n};
+    choose_passes(g, passes, q);
+    for (int64_t i = 0; i < q->n; i++) g->rows += q->target_frames[i];
+    size_t n = (size_t)(g->passes * q->n);
+    int32_t *host = malloc(5 * n * sizeof *host + 1);
+    bool *zero = malloc(n * sizeof *zero + 1);
+    if (host && zero) {
+        batch_lists l = {host, host + n, host + 2 * n, host + 3 * n, host + 4 * n, zero};
+        for (int p = 0; p < g->passes; p++) fill_pass(&l, q, passes[p], p * q->n);
+        make_condition(g, ctx, q, &l);
+    } else {
+        me_fail_mem(&ctx->err, "guidance");
+    }
+    free(host);
+    free(zero);
+}
+
+/* One timestep for every sample. */
+static nn_index *repeated(nn_ctx *ctx, int64_t n, int64_t t, int64_t steps)
+{
+    int32_t *host = malloc((size_t)(n + 1) * sizeof *host);
+    if (!host) {
+        me_fail_mem(&ctx->err, "timesteps");
+        return NULL;
+    }
+    for (int64_t i = 0; i < n; i++) host[i] = (int32_t)t;
+    nn_index *index = nn_index_new(ctx, host, n, steps);
+    free(host);
+    return index;
+}
+
+nn_tensor *model_omnime_guided(nn_ctx *ctx, const model_omnime_guide *g, nn_tensor *x_t, int64_t t)
+{
+    const model_omnime_config *c = &g->net->config;
+    nn_tensor *mod[MODEL_MOST_LAYERS];
+    nn_index *times = repeated(ctx, g->layout.n, t, c->steps);
+    if (g->condition.y)
+        model_omnime_modulations(ctx, g->net, times, g->condition.y, mod);
+    else
+        for (int64_t b = 0; b < c->layers; b++) mod[b] = nn_gather(ctx, g->table[b], times);
+    nn_tensor *x0 =
+        model_omnime_denoise(ctx, g->net, &g->layout, &g->condition, mod, x_t, false).x0;
+    nn_tensor *sum = NULL;
+    for (int p = 0; p < g->passes; p++) {
+        nn_tensor *part = nn_rows(ctx, x0, p * g->rows, (p + 1) * g->rows);
+        if (ctx->err.code != ME_OK) return part;
+        if (p == 1) sum = nn_add(ctx, nn_rows(ctx, x0, 0, g->rows), part, g->scale[0], g->scale[1]);
+        if (p == 2) sum = nn_add(ctx, sum, part, 1, g->scale[2]);
+    }
+    return sum;
+}

@@ -1,0 +1,285 @@
+/* models/omnime_loss.c: see omnime_loss.h. Section numbers are those of the spec (omnime). */
+#include "models/omnime_loss.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "motion/similarity.h"
+#include "nn/backend.h"
+
+typedef struct loss_run {
+    nn_ctx *ctx;
+    const model_omnime_net *net;
+    const model_omnime_batch *b;
+    const model_omnime_layout *at;
+    const model_omnime_output *out;
+    const model_omnime_truth *truth;
+    const model_omnime_weights *w;
+    nn_tensor *x0;     /* seen rows of the truth */
+    nn_tensor *padded; /* the others, or NULL */
+} loss_run;
+
+static nn_tensor *zero(nn_ctx *ctx)
+{
+    return nn_zeros2(ctx, NN_F32, 1, 1);
+}
+
+static nn_tensor *as_f32(nn_ctx *ctx, nn_tensor *x)
+{
+    return x->dtype == NN_F32 ? x : nn_cast(ctx, x, NN_F32);
+}
+
+/* The rows weighted by what `weight_of` says of sample and frame; `padded`: those that are not
+ * seen. Freed by nobody: a tensor. */
+typedef float (*weight_fn)(const loss_run *r, int64_t sample, int32_t frame);
+
+static nn_tensor *row_weights(const loss_run *r, bool padded, weight_fn weight_of)
+{
+    int64_t rows = padded ? r->padded->shape[0] : r->x0->shape[0], k = 0;
+    float *host = malloc((size_t)(rows + 1) * sizeof *host);
+    if (!host) {
+        me_fail_mem(&r->ctx->err, "weights of frames");
+        return zero(r->ctx);
+    }
+    for (int64_t i = 0; i < r->b->n; i++) {
+        int32_t from = padded ? r->b->target_seen[i] : 0;
+        int32_t to = padded ? r->b->target_rows[i] : r->b->target_seen[i];
+        for (int32_t f = from; f < to && k < rows; f++) host[k++] = weight_of(r, i, f);
+    }
+    nn_tensor *t = nn_from_host(r->ctx, host, rows, 1);
+    free(host);
+    return t;
+}
+
+/* ---- 6.1: every group of features weighs the same
+ * --------------------------------------------------- */
+
+static float not_first(const loss_run *r, int64_t sample, int32_t frame)
+{
+    (void)r;
+    (void)sample;
+    return frame > 0;
+}
+
+static nn_tensor *feature_loss(loss_run *r, nn_tensor *groups[MOTION_EDITOR_GROUPS])
+{
+    float fifth[MOTION_EDITOR_GROUPS];
+    int64_t rows = r->x0->shape[0], later = 0;
+    for (int64_t i = 0; i < r->b->n; i++)
+        later += r->b->target_seen[i] > 0 ? r->b->target_seen[i] - 1 : 0;
+    nn_tensor *weights = row_weights(r, false, not_first);
+    for (int g = 0; g < MOTION_EDITOR_GROUPS; g++) {
+        const motion_editor_group *group = &motion_editor_groups[g];
+        int64_t from = group->offset, to = from + group->width;
+        int64_t count = group->delta ? later : rows;
+        fifth[g] = 1.0F / MOTION_EDITOR_GROUPS;
+        groups[g] = count ? nn_mse(r->ctx, nn_columns(r->ctx, r->out->x0, from, to),
+                                   nn_columns(r->ctx, r->x0, from, to),
+                                   group->delta ? weights : NULL, (double)(count * group->width))
+                          : zero(r->ctx);
+    }
+    return nn_weighted_sum(r->ctx, groups, fifth, MOTION_EDITOR_GROUPS);
+}
+
+/* ---- 6.2: which source frames resemble the target
+ * ---------------------------------------------------- */
+
+/* True where the sample's source frames count in 6.2 and 6.5: both conditions kept, and trusted. */
+static bool counts(const loss_run *r, int64_t sample)
+{
+    const model_omnime_truth *t = r->truth;
+    return t->text_kept[sample] && t->motion_kept[sample] && t->teaches[sample] && t->score[sample];
+}
+
+static nn_tensor *similarity_loss(const loss_run *r, const model_omnime_condition *condition)
+{
+    static const float v_weights[] = {1, 0, 1};
+    nn_ctx *ctx = r->ctx;
+    int64_t rows = r->at->source_rows ? r->at->source_rows->n : 0, k = 0;
+    int32_t *label = malloc((size_t)(rows + 1) * sizeof *label);
+    if (!label) {
+        me_fail_mem(&ctx->err, "similarity classes");
+        return zero(ctx);
+    }
+    double counted = 0, weighed = 0;
+    for (int64_t i = 0; i < r->b->n; i++)
+        for (int32_t f = 0; f < r->b->source_rows[i] && k < rows; f++) {
+            bool counts_here = counts(r, i) && f < r->truth->source_frames[i];
+            int class = counts_here ? motion_similarity_class(r->truth->score[i][f]) : -1;
+            label[k++] = class;
+            counted += counts_here;
+            weighed += class < 0 ? 0 : r->w->class_weights ? (double)v_weights[class] : 1;
+        }
+    nn_tensor *loss = zero(ctx);
+    if (weighed > 0) {
+        nn_tensor *device = nn_new(ctx, NN_I32, 1, &rows);
+        if (ctx->err.code == ME_OK)
+            ctx->be->upload(ctx->be, device->data, label, (size_t)rows * sizeof *label);
+        nn_tensor *v = r->w->class_weights ? nn_from_host(ctx, v_weights, 3, 1) : NULL;
+        nn_tensor *logits = as_f32(ctx, model_omnime_similarity(ctx, r->net, r->at, condition));
+        /* The operation divides by the weights' sum, the reference by the frames counted, plus 1.
+         */
+        nn_tensor *mean = nn_cross_entropy(ctx, logits, device, v);
+        loss = nn_weighted_sum(ctx, &mean, (float[]){(float)(weighed / (counted + 1))}, 1);
+    }
+    free(label);
+    return loss;
+}
+
+/* ---- 6.3: predictions on the way
+ * --------------------------------------------------------------------- */
+
+/* The squares of what the reference predicts as zeros: frames of the padding. */
+static nn_tensor *padding_constant(const loss_run *r, const nn_tensor *weights, double denominator)
+{
+    nn_tensor *zeros = nn_zeros2(r->ctx, NN_F32, r->padded->shape[0], r->padded->shape[1]);
+    return nn_mse(r->ctx, zeros, r->padded, weights, denominator);
+}
+
+static nn_tensor *retrospective_loss(const loss_run *r)
+{
+    bool padded = r->w->retro_padded && r->padded;
+    int64_t rows = r->x0->shape[0] + (padded ? r->padded->shape[0] : 0);
+    double denominator = (double)(rows * r->x0->shape[1]);
+    nn_tensor *part[MODEL_OMNIME_INTERS + 1];
+    float weight[MODEL_OMNIME_INTERS + 1];
+    int n = 0;
+    for (; n < MODEL_OMNIME_INTERS; n++) {
+        part[n] = nn_mse(r->ctx, r->out->inter[n], r->x0, NULL, denominator);
+        weight[n] = r->w->retro_sum ? 1 : 1.0F / MODEL_OMNIME_INTERS;
+    }
+    if (padded) {
+        part[n] = padding_constant(r, NULL, denominator);
+        weight[n++] = r->w->retro_sum ? MODEL_OMNIME_INTERS : 1;
+    }
+    return nn_weighted_sum(r->ctx, part, weight, n);
+}
+
+/* ---- 6.4: the motion is nearer to its text than to another
+ * ------------------------------------------- */
+
+static nn_tensor *triplet_loss(const loss_run *r, const model_omnime_condition *condition)
+{
+    nn_ctx *ctx = r->ctx;
+    bool all = r->w->pool_padded || !r->at->padded_rows;
+    nn_tensor *rows = all ? r->out->last : nn_gather(ctx, r->out->last, r->at->seen_rows);
+    nn_tensor *motion = as_f32(ctx, nn_mean_pool(ctx, rows, all ? r->at->target : r->at->seen));
+    /* What is made while no tape records passes no gradient on. */
+    nn_tape *tape = ctx->tape;
+    if (r->w->detach_text) ctx->tape = NULL;
+    nn_tensor *positive =
+        r->w->detach_text ? nn_add(ctx, condition->text, condition->text, 1, 0) : condition->text;
+    positive = as_f32(ctx, positive);
+    nn_tensor *negative = as_f32(ctx, model_omnime_project_text(ctx, r->net, r->truth->negative));
+    ctx->tape = tape;
+    return nn_triplet(ctx, motion, positive, negative, (float)r->w->margin);
+}
+
+/* ---- 6.5 and 6.7: where little was edited, little may change
+ * ----------------------------------------- */
+
+static float counted_frame(const loss_run *r, int64_t sample, int32_t frame)
+{
+    return counts(r, sample) && frame < r->truth->source_frames[sample];
+}
+
+static nn_tensor *identity_in_code(const loss_run *r)
+{
+    double counted = 0;
+    for (int64_t i = 0; i < r->b->n; i++)
+        if (counts(r, i)) counted += r->truth->source_frames[i];
+    if (!r->truth->equal_lengths || !(counted > 0)) return zero(r->ctx);
+    nn_tensor *part[2] = {
+        nn_mse(r->ctx, r->out->x0, r->x0, row_weights(r, false, counted_frame), counted)};
+    if (!r->padded) return part[0];
+    part[1] = padding_constant(r, row_weights(r, true, counted_frame), counted);
+    return nn_weighted_sum(r->ctx, part, (float[]){1, 1}, 2);
+}
+
+static int32_t compared_frames(const loss_run *r, int64_t sample)
+{
+    int32_t seen = r->b->target_seen[sample];
+    if (r->w->preserve_form == MODEL_PRESERVE_TARGET || seen < r->truth->source_frames[sample])
+        return seen;
+    return r->truth->source_frames[sample];
+}
+
+static float mean_over_frames(const loss_run *r, int64_t sample, int32_t frame)
+{
+    int32_t frames = compared_frames(r, sample);
+    return counts(r, sample) && frame < frames ? 1.0F / (float)frames : 0;
+}
+
+/* The source frame that stands where each seen target frame stands; any other where there is none,
+ * since that weighs nothing. */
+static nn_tensor *aligned_source(const loss_run *r)
+{
+    int64_t rows = r->x0->shape[0], sources = r->truth->source->shape[0], k = 0, start = 0;
+    int32_t *index = malloc((size_t)(rows + 1) * sizeof *index);
+    if (!index) {
+        me_fail_mem(&r->ctx->err, "aligned frames");
+        return r->x0;
+    }
+    for (int64_t i = 0; i < r->b->n; i++) {
+        for (int32_t f = 0; f < r->b->target_seen[i] && k < rows; f++) {
+            int64_t at = start + f;
+            index[k++] = (int32_t)(at < sources ? at : 0);
+        }
+        start += r->b->source_zero[i] ? 0 : r->b->source_rows[i];
+    }
+    nn_tensor *y = nn_gather(r->ctx, r->truth->source, nn_index_new(r->ctx, index, rows, sources));
+    free(index);
+    return y;
+}
+
+static nn_tensor *preserve_loss(const loss_run *r)
+{
+    if (r->w->preserve_form == MODEL_PRESERVE_CODE) return identity_in_code(r);
+    double counted = 0;
+    for (int64_t i = 0; i < r->b->n; i++) counted += counts(r, i);
+    if (!(counted > 0)) return zero(r->ctx);
+    nn_tensor *like = r->w->preserve_form == MODEL_PRESERVE_SOURCE ? aligned_source(r) : r->x0;
+    return nn_mse(r->ctx, r->out->x0, like, row_weights(r, false, mean_over_frames), counted);
+}
+
+/* ---- 6.6 --------------------------------------------------------------------------------------
+ */
+
+static void add_term(model_terms *terms, float *weights, const char *name, nn_tensor *value,
+                     double weight)
+{
+    weights[terms->n] = (float)weight;
+    terms->name[terms->n] = name;
+    terms->value[terms->n++] = value;
+}
+
+nn_tensor *model_omnime_loss(nn_ctx *ctx, const model_omnime_net *net,
+                             const model_omnime_batch *batch, const model_omnime_layout *layout,
+                             const model_omnime_condition *condition,
+                             const model_omnime_output *output, model_omnime_truth *truth,
+                             const model_omnime_weights *w, model_terms *terms)
+{
+    float weights[MODEL_MOST_TERMS];
+    *terms = (model_terms){0};
+    if (ctx->err.code != ME_OK) return zero(ctx);
+    loss_run r = {.ctx = ctx,
+                  .net = net,
+                  .b = batch,
+                  .at = layout,
+                  .out = output,
+                  .truth = truth,
+                  .w = w,
+                  .x0 = truth->x0};
+    if (layout->padded_rows) {
+        r.x0 = nn_gather(ctx, truth->x0, layout->seen_rows);
+        r.padded = nn_gather(ctx, truth->x0, layout->padded_rows);
+    }
+    add_term(terms, weights, "feature", feature_loss(&r, truth->groups), 1);
+    if (w->cls > 0) add_term(terms, weights, "cls", similarity_loss(&r, condition), w->cls);
+    if (w->retro > 0) add_term(terms, weights, "retro", retrospective_loss(&r), w->retro);
+    if (w->triplet > 0)
+        add_term(terms, weights, "triplet", triplet_loss(&r, condition), w->triplet);
+    if (w->preserve > 0 && w->preserve_form != MODEL_PRESERVE_OFF)
+        add_term(terms, weights, "preserve", preserve_loss(&r), w->preserve);
+    return nn_weighted_sum(ctx, terms->value, weights, terms->n);
+}
