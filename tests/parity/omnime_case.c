@@ -153,7 +153,6 @@ static me_code check_tensor(parity *p, const char *what, nn_ctx *ctx, const nn_t
     const int64_t n = nn_count(x);
     float *host = ME_NEW_ARRAY(arena, n, float);
     if (!host || !reference) return me_fail_mem(err, what);
-    (void)ctx;
     me_code code = nn_to_host(ctx, x, host, err);
     if (!code) parity_error(p, what, parity_distance(host, reference, n), tolerance);
     return code;
@@ -191,7 +190,7 @@ static void fill_padded(padded *q, const batch *b)
         q->source_seen[i] = b->drop_motion[i] ? 0 : b->source_frames[i];
         q->target_rows[i] = (int32_t)b->t;
         q->first[i] = (int32_t)b->s + 1;
-        q->zero[i] = q->motion_kept[i] = !b->drop_motion[i];
+        q->motion_kept[i] = !b->drop_motion[i];
         q->zero[i] = b->drop_motion[i];
         q->text_kept[i] = !b->drop_text[i];
         q->teaches[i] = b->use_aux[i];

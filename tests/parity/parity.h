@@ -32,7 +32,8 @@ void parity_true(parity *p, bool holds, const char *fmt, ...) ME_PRINTF(3, 4);
 
 /*       needs no folder           is checked by */
 #define PARITY_BUILT_IN_LIST(X)                                                                    \
-    X("clip-filled",               parity_clip_filled)
+    X("clip-filled",               parity_clip_filled)                                             \
+    X("omnime-filled",             parity_omnime_golden)
 // clang-format on
 
 #define X(prefix, run) me_code run(parity *p, const char *folder, me_err *err);
