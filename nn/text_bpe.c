@@ -395,7 +395,7 @@ static me_code encode_piece(const nn_bpe *b, output *o, me_arena *arena, const p
 static me_code encode_plain(const nn_bpe *b, output *o, me_arena *arena, const char *text,
                             size_t length, me_err *err)
 {
-    points p;
+    points p = {0};
     me_code code = normalize(&p, arena, text, length, err);
     for (int64_t from = 0; code == ME_OK && from < p.n;) {
         int64_t to = piece_end(&p, from);
