@@ -158,6 +158,20 @@ typedef struct nn_map_args {
     const nn_step_state *state; /* NULL, or on the back end: its seed replaces seed */
 } nn_map_args;
 
+typedef struct nn_noise_args {
+    /* y = mix[s][0] x + mix[s][1] z, all f32. Elements e and e + 1 (e even, counted from 0 within
+     * the sequence, row by row) share philox block e / 2 of (seed, site): with u1 and u2 in (0,1)
+     * from its words 0, 1 and 2, 3 (53 bits of the first above the second, plus a half, times
+     * 2^-53), z is sqrt(-2 ln u1) cos(2 pi u2) and the same with sin. In double but for the last
+     * rounding. */
+    int64_t m, d, segments;
+    const float *x; /* (M,D) or NULL */
+    const float *mix;
+    const int32_t *stream;            /* (segments,3): seed low, seed high, site */
+    const int32_t *segment, *offsets; /* (M), (segments+1) */
+    float *y;
+} nn_noise_args;
+
 typedef struct nn_normalize_args {
     int64_t m, d;
     nn_dtype dtype;
@@ -257,6 +271,7 @@ struct nn_backend {
     void (*reparam_bwd)(
         nn_backend *,
         const nn_map_args *); /* y = y * b * exp(a/2) / 2: y holds dz, becomes dlogvar */
+    void (*noise)(nn_backend *, const nn_noise_args *);
     void (*to_bf16)(nn_backend *, void *dst, const float *src, int64_t n);
     void (*to_f32)(nn_backend *, float *dst, const void *src, int64_t n);
 

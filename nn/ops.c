@@ -327,6 +327,36 @@ nn_tensor *nn_reparameterize(nn_ctx *ctx, nn_tensor *mu, nn_tensor *logvar, cons
     return y;
 }
 
+/* ---- noise -------------------------------------------------------------------------------------
+ */
+
+nn_tensor *nn_noise(nn_ctx *ctx, const nn_tensor *x, const nn_tensor *mix, const nn_tensor *stream,
+                    const nn_packing *seq, int64_t columns)
+{
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    if (!nn_is(mix, seq->n, 2) || mix->dtype != NN_F32 || !nn_is(stream, seq->n, 3) ||
+        stream->dtype != NN_I32 || columns < 1 ||
+        (x && (!nn_is(x, seq->tokens, columns) || x->dtype != NN_F32))) {
+        return nn_op_fail(ctx, "nn_noise",
+                          "x %s, mix %s and stream %s do not fit %lld sequences of %lld rows and "
+                          "%lld columns",
+                          x ? nn_shape(x).s : "none", nn_shape(mix).s, nn_shape(stream).s,
+                          (long long)seq->n, (long long)seq->tokens, (long long)columns);
+    }
+    nn_tensor *y = nn_new2(ctx, NN_F32, seq->tokens, columns);
+    if (nn_failed(ctx)) return y;
+    ctx->be->noise(ctx->be, &(nn_noise_args){.m = seq->tokens,
+                                             .d = columns,
+                                             .segments = seq->n,
+                                             .x = x ? x->data : NULL,
+                                             .mix = mix->data,
+                                             .stream = stream->data,
+                                             .segment = seq->segment_device,
+                                             .offsets = seq->offsets_device,
+                                             .y = y->data});
+    return y;
+}
+
 /* ---- casts -------------------------------------------------------------------------------------
  */
 

@@ -74,6 +74,12 @@ nn_tensor *nn_mean_pool(nn_ctx *ctx, nn_tensor *x, const nn_packing *seq);
 nn_tensor *nn_normalize_rows(nn_ctx *ctx, nn_tensor *x, float eps);
 /* mu + noise * exp(logvar / 2); noise f32, a constant. */
 nn_tensor *nn_reparameterize(nn_ctx *ctx, nn_tensor *mu, nn_tensor *logvar, const nn_tensor *noise);
+/* y = mix[s][0] x + mix[s][1] z with z ~ N(0,1), s being the row's sequence; x (M,D) f32 or NULL: no
+ * first term. mix (n,2) f32. stream (n,3) i32: low and high word of a seed, and a site: a sequence
+ * draws what these three and the places within it say, whatever else is in the batch. A constant:
+ * nothing flows back to x. */
+nn_tensor *nn_noise(nn_ctx *ctx, const nn_tensor *x, const nn_tensor *mix, const nn_tensor *stream,
+                    const nn_packing *seq, int64_t columns);
 nn_tensor *nn_cast(nn_ctx *ctx, nn_tensor *x, nn_dtype dtype);
 
 /* ---- losses: each gives a (1,1) f32 tensor -------------------------------------------------- */

@@ -272,10 +272,49 @@ static void pool_reference(const self_work *w, double *const *in, double *out)
     }
 }
 
+/* Every sequence draws from the same stream, so a rearranged batch draws the same. */
+static const int32_t noise_stream[3] = {(int32_t)SELF_SEED, 17, 5};
+
+static bool noise_shape(self_work *w, me_arena *arena)
+{
+    if (!nn_self_lengths(w, arena, w->c->m)) return false;
+    int64_t rows = nn_self_tokens(w->lengths, w->sequences);
+    nn_self_input(w, 0, rows, w->c->d, SELF_ROW);
+    nn_self_input(w, 1, w->sequences, 2, SELF_SEQUENCE);
+    for (int i = 0; i < 2; i++) w->in[i].constant = w->in[i].f32 = true;
+    output(w, rows, w->c->d, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *noise_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    nn_tensor *stream = nn_new2(ctx, NN_I32, w->sequences, 3);
+    for (int64_t s = 0; s < w->sequences && !nn_failed(ctx); s++)
+        ctx->be->upload(ctx->be, nn_at(stream, 3 * s), noise_stream, sizeof noise_stream);
+    return nn_noise(ctx, in[0], in[1], stream, nn_packing_new(ctx, w->lengths, w->sequences),
+                    w->c->d);
+}
+
+static void noise_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t d = w->c->d, at = 0;
+    for (int64_t s = 0; s < w->sequences; s++)
+        for (int64_t e = 0; e < w->lengths[s] * d; e++, at++) {
+            uint32_t r[4];
+            me_philox((uint32_t)noise_stream[0] | (uint64_t)noise_stream[1] << 32,
+                      (uint32_t)noise_stream[2], (uint64_t)e / 2, r);
+            double u1 = ((double)(((uint64_t)r[0] << 32 | r[1]) >> 11) + 0.5) * 0x1p-53;
+            double u2 = ((double)(((uint64_t)r[2] << 32 | r[3]) >> 11) + 0.5) * 0x1p-53;
+            double angle = 2 * M_PI * u2 - (e & 1 ? M_PI / 2 : 0);
+            out[at] = in[1][2 * s] * in[0][at] + in[1][2 * s + 1] * sqrt(-2 * log(u1)) * cos(angle);
+        }
+}
+
 const self_op nn_self_sequence_ops[] = {
     {"self_attention", self_attention_shape, self_attention_run, attention_reference},
     {"cross_attention", cross_attention_shape, cross_attention_run, attention_reference},
     {"modulate", modulate_shape, modulate_run, modulate_reference},
     {"gate", gate_shape, gate_run, gate_reference},
     {"mean_pool", pool_shape, pool_run, pool_reference},
+    {"noise", noise_shape, noise_run, noise_reference},
     {NULL, NULL, NULL, NULL}};

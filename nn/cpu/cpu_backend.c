@@ -207,6 +207,7 @@ static const nn_backend cpu_slots = {
     .dropout = nn_cpu_dropout,
     .reparam_fwd = nn_cpu_reparam_fwd,
     .reparam_bwd = nn_cpu_reparam_bwd,
+    .noise = nn_cpu_noise,
     .to_bf16 = nn_cpu_to_bf16,
     .to_f32 = nn_cpu_to_f32,
     .normalize_fwd = nn_cpu_normalize_fwd,

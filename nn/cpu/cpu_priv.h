@@ -85,6 +85,7 @@ void nn_cpu_act_bwd(nn_backend *, const nn_map_args *);
 void nn_cpu_dropout(nn_backend *, const nn_map_args *);
 void nn_cpu_reparam_fwd(nn_backend *, const nn_map_args *);
 void nn_cpu_reparam_bwd(nn_backend *, const nn_map_args *);
+void nn_cpu_noise(nn_backend *, const nn_noise_args *);
 void nn_cpu_to_bf16(nn_backend *, void *dst, const float *src, int64_t n);
 void nn_cpu_to_f32(nn_backend *, float *dst, const void *src, int64_t n);
 void nn_cpu_normalize_fwd(nn_backend *, const nn_normalize_args *);

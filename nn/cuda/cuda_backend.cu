@@ -192,6 +192,7 @@ static const nn_backend table = {
     .dropout = nn_cuda_dropout,
     .reparam_fwd = nn_cuda_reparam_fwd,
     .reparam_bwd = nn_cuda_reparam_bwd,
+    .noise = nn_cuda_noise,
     .to_bf16 = nn_cuda_to_bf16,
     .to_f32 = nn_cuda_to_f32,
 

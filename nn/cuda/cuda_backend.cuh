@@ -66,6 +66,8 @@ void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes);
 
 /* cuda_gemm.cu */
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
+/* cuda_gemm_f32.cu: the same for inference in f32; false where the product is not its. */
+bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
 /* cuda_norm.cu */
 void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *args);
 void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args);
@@ -93,6 +95,7 @@ void nn_cuda_act_bwd(nn_backend *be, const nn_map_args *args);
 void nn_cuda_dropout(nn_backend *be, const nn_map_args *args);
 void nn_cuda_reparam_fwd(nn_backend *be, const nn_map_args *args);
 void nn_cuda_reparam_bwd(nn_backend *be, const nn_map_args *args);
+void nn_cuda_noise(nn_backend *be, const nn_noise_args *args);
 void nn_cuda_to_bf16(nn_backend *be, void *dst, const float *src, int64_t n);
 void nn_cuda_to_f32(nn_backend *be, float *dst, const void *src, int64_t n);
 /* cuda_loss.cu */

@@ -110,6 +110,31 @@ template <typename T> static void reparam(nn_cuda *cu, const nn_map_args *p, boo
     });
 }
 
+static __device__ __forceinline__ double open_uniform(uint32_t high, uint32_t low)
+{
+    uint64_t bits = ((uint64_t)high << 32 | low) >> 11;
+    return ((double)bits + 0.5) * 0x1p-53;
+}
+
+void nn_cuda_noise(nn_backend *be, const nn_noise_args *args)
+{
+    nn_noise_args p = *args;
+    run_map(nn_cuda_of(be), p.m * p.d, "noise", [=] __device__(int64_t i, int64_t there) {
+        for (int64_t at = i; at < i + (there < 4 ? there : 4); at++) {
+            int64_t row = at / p.d;
+            int s = p.segment[row];
+            uint64_t e = (uint64_t)(at - p.offsets[s] * p.d);
+            const int32_t *stream = p.stream + 3 * s;
+            uint64_t seed = (uint32_t)stream[0] | (uint64_t)(uint32_t)stream[1] << 32;
+            uint4 w = philox(seed, (uint32_t)stream[2], e / 2);
+            double r = sqrt(-2 * log(open_uniform(w.x, w.y))), z[2];
+            sincospi(2 * open_uniform(w.z, w.w), &z[1], &z[0]);
+            float x = p.x ? p.mix[2 * s] * p.x[at] : 0.f;
+            p.y[at] = x + p.mix[2 * s + 1] * (float)(r * z[e & 1]);
+        }
+    });
+}
+
 /* ---- the table's functions ---------------------------------------------------------------------
  */
 
