@@ -166,6 +166,16 @@ static me_code read_text(const char **out, me_arena *arena, const me_value *entr
     return *out ? ME_OK : me_fail_mem(err, "a text");
 }
 
+/* What a motion is, in words, where its dictionary says so ("caption"); else NULL. */
+static me_code read_caption(const char **out, me_arena *arena, const me_value *clip, me_err *err)
+{
+    const me_value *text = me_dict_get(clip, "caption");
+    *out = NULL;
+    if (!text || text->kind != ME_STRING || !text->as.string.length) return ME_OK;
+    *out = me_arena_strndup(arena, text->as.string.data, text->as.string.length);
+    return *out ? ME_OK : me_fail_mem(err, "a caption");
+}
+
 /* Why the document is no dataset, in words that say what it seems to be. */
 static me_code refuse_root(const me_doc *doc, me_err *err)
 {
@@ -207,6 +217,9 @@ static me_code prepare_pair(motion_pair *pair, clip_fields f[2], me_arena *arena
         if (!code)
             code = motion_clip_new(side ? &pair->target : &pair->source, arena,
                                    f[side].rots.shape[0], f[side].has_joints, err);
+        if (!code)
+            code = read_caption(side ? &pair->target_caption : &pair->source_caption, arena, clip,
+                                err);
         if (code) return me_err_prefix(err, "%s: %s", pair->key, names[side]), code;
     }
     return read_text(&pair->text, arena, entry, odd, err);
@@ -320,6 +333,11 @@ static me_code slice_clips(motion_dataset *out, const int64_t *lengths, int64_t 
     return ME_OK;
 }
 
+static const char *caption_at(const char *const *captions, int64_t i)
+{
+    return captions && captions[i][0] ? captions[i] : NULL;
+}
+
 static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_joints, me_err *err)
 {
     const me_array *lengths = NULL, *pose = NULL, *positions = NULL;
@@ -349,6 +367,13 @@ static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_jo
     if ((code = motion_metadata_strings(&keys, arena, doc->metadata, "keys", n, err))) return code;
     if ((code = motion_metadata_strings(&texts, arena, doc->metadata, "texts", n, err)))
         return code;
+    const char **captions[2] = {NULL, NULL};
+    static const char *const caption_fields[] = {"source_captions", "target_captions"};
+    for (int side = 0; side < 2; side++)
+        if (me_dict_get(doc->metadata, caption_fields[side]) &&
+            (code = motion_metadata_strings(&captions[side], arena, doc->metadata,
+                                            caption_fields[side], n, err)))
+            return code;
     int64_t *frames = ME_NEW_ARRAY(arena, 2 * n, int64_t);
     float *values = ME_NEW_ARRAY(arena, rows * MOTION_POSE, float);
     float *joints = positions ? ME_NEW_ARRAY(arena, rows * MOTION_JOINTS * 3, float) : NULL;
@@ -359,7 +384,11 @@ static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_jo
     if ((code = me_array_read_f32(&pose_view, values, err))) return code;
     if (joints && (code = me_array_read_f32(&joints_view, joints, err))) return code;
     for (int64_t i = 0; i < n; i++) {
-        out->pairs[i] = (motion_pair){.key = keys[i], .text = texts[i], .split = MOTION_UNSPLIT};
+        out->pairs[i] = (motion_pair){.key = keys[i],
+                                      .text = texts[i],
+                                      .split = MOTION_UNSPLIT,
+                                      .source_caption = caption_at(captions[0], i),
+                                      .target_caption = caption_at(captions[1], i)};
         if (!keys[i][0])
             return me_fail(err, ME_EFORMAT, "pair %lld has an empty key", (long long)i);
     }

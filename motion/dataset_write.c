@@ -11,7 +11,8 @@
 #include "motion/dataset_priv.h"
 #include "motion/fields_priv.h"
 
-static me_code clip_value(me_value **out, me_arena *arena, const motion_clip *clip, me_err *err)
+static me_code clip_value(me_value **out, me_arena *arena, const motion_clip *clip,
+                          const char *caption, me_err *err)
 {
     int64_t n = clip->frames;
     float *rots = ME_NEW_ARRAY(arena, n * 3 * MOTION_JOINTS, float);
@@ -38,6 +39,8 @@ static me_code clip_value(me_value **out, me_arena *arena, const motion_clip *cl
     if (!code)
         code = me_dict_put(arena, dict, "joint_positions",
                            me_value_array(arena, ME_F32, 3, shapes[2], joints), err);
+    if (!code && caption)
+        code = me_dict_put(arena, dict, "caption", me_value_string(arena, caption), err);
     *out = dict;
     return code;
 }
@@ -50,8 +53,8 @@ static me_code write_joblib(const motion_dataset *d, const char *path, me_arena 
         const motion_pair *pair = &d->pairs[i];
         me_value *source, *target, *entry = me_value_new(arena, ME_DICT);
         if (!entry) return me_fail_mem(err, "the dataset");
-        code = clip_value(&source, arena, &pair->source, err);
-        if (!code) code = clip_value(&target, arena, &pair->target, err);
+        code = clip_value(&source, arena, &pair->source, pair->source_caption, err);
+        if (!code) code = clip_value(&target, arena, &pair->target, pair->target_caption, err);
         if (!code) code = me_dict_put(arena, entry, "motion_source", source, err);
         if (!code) code = me_dict_put(arena, entry, "motion_target", target, err);
         if (!code)
@@ -61,18 +64,37 @@ static me_code write_joblib(const motion_dataset *d, const char *path, me_arena 
     return code ? code : me_joblib_write(path, root, err);
 }
 
-/* Puts a list of strings as JSON text into the metadata. */
-static me_code put_strings(me_value *metadata, me_arena *arena, const char *field,
-                           const motion_dataset *d, bool texts, me_err *err)
+/* The strings of every pair that our form keeps in its metadata. */
+typedef enum { KEYS, TEXTS, SOURCE_CAPTIONS, TARGET_CAPTIONS, STRING_KINDS } string_kind;
+
+static const char *string_of(const motion_pair *p, string_kind kind)
 {
+    return kind == KEYS              ? p->key
+           : kind == TEXTS           ? p->text
+           : kind == SOURCE_CAPTIONS ? p->source_caption
+                                     : p->target_caption;
+}
+
+/* Puts a list of strings as JSON text into the metadata; captions only where there are any, one
+ * that a pair lacks being empty. */
+static me_code put_strings(me_value *metadata, me_arena *arena, const motion_dataset *d,
+                           string_kind kind, me_err *err)
+{
+    static const char *const fields[STRING_KINDS] = {"keys", "texts", "source_captions",
+                                                     "target_captions"};
     me_value *list = me_value_new(arena, ME_LIST);
     char *text;
-    me_code code = list ? ME_OK : me_fail_mem(err, field);
-    for (int64_t i = 0; !code && i < d->n; i++)
-        code = me_list_append(
-            arena, list, me_value_string(arena, texts ? d->pairs[i].text : d->pairs[i].key), err);
-    if (!code) code = me_json_text(&text, arena, list, err);
-    return code ? code : me_dict_put(arena, metadata, field, me_value_string(arena, text), err);
+    bool any = kind == KEYS || kind == TEXTS;
+    me_code code = list ? ME_OK : me_fail_mem(err, fields[kind]);
+    for (int64_t i = 0; !code && i < d->n; i++) {
+        const char *s = string_of(&d->pairs[i], kind);
+        any = any || s;
+        code = me_list_append(arena, list, me_value_string(arena, s ? s : ""), err);
+    }
+    if (code || !any) return code;
+    code = me_json_text(&text, arena, list, err);
+    return code ? code
+                : me_dict_put(arena, metadata, fields[kind], me_value_string(arena, text), err);
 }
 
 static me_code pack(me_value *tensors, const motion_dataset *d, me_arena *arena, me_err *err)
@@ -116,8 +138,8 @@ static me_code write_packed(const motion_dataset *d, const char *path, me_arena 
     me_code code =
         me_dict_put(arena, metadata, "schema", me_value_string(arena, MOTION_SCHEMA), err);
     if (!code) code = me_dict_put(arena, metadata, "fps", me_value_string(arena, "30"), err);
-    if (!code) code = put_strings(metadata, arena, "keys", d, false, err);
-    if (!code) code = put_strings(metadata, arena, "texts", d, true, err);
+    for (int kind = 0; kind < STRING_KINDS && !code; kind++)
+        code = put_strings(metadata, arena, d, (string_kind)kind, err);
     if (!code) code = pack(tensors, d, arena, err);
     return code ? code : me_safetensors_write(path, tensors, metadata, err);
 }

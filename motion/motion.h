@@ -148,8 +148,10 @@ const motion_pair *motion_dataset_find(const motion_dataset *d, const char *key)
  *
  * Our form, schema "mebench.motion/1" in the safetensors metadata: `pose` float32 (F,135), the rows
  * of all clips end to end, source before target; `lengths` int64 (N,2), frames of each; `joints`
- * float32 (F,22,3) if every clip has them; metadata `keys` and `texts`, JSON lists of N strings. A
- * sample set is the same with `lengths` (N) and no texts. */
+ * float32 (F,22,3) if every clip has them; metadata `keys` and `texts`, JSON lists of N strings,
+ * and where the dataset has any, `source_captions` and `target_captions` ("" for none). In the
+ * joblib form a caption is the string `caption` of its motion's dictionary. A sample set is the
+ * same with `lengths` (N) and no texts. */
 me_code motion_dataset_write(const motion_dataset *d, const char *path, me_err *err);
 
 /* ---- sample sets (motion/set.c): generated motions by key ---- */

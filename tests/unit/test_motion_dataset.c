@@ -58,6 +58,8 @@ static motion_dataset make(int64_t n, bool joints)
         /* Not ascending: the order of the file is to be kept. */
         d.pairs[i].key = me_arena_printf(&arena, "%06d", (int)((37 * i + 5) % 1000));
         d.pairs[i].text = i == 1 ? "lève la jambe \"haut\",\nthen stop" : "do it slower";
+        d.pairs[i].source_caption = i % 3 ? "a person \"walks\"" : NULL;
+        d.pairs[i].target_caption = i == 4 ? "eine Person hüpft" : NULL;
         d.pairs[i].source = random_clip(&g, 1 + i % 4, joints);
         d.pairs[i].target = random_clip(&g, 2 + i % 3, joints);
         d.pairs[i].split = i < 2 ? MOTION_TRAIN : i == 2 ? MOTION_VAL : MOTION_TEST;
@@ -76,6 +78,12 @@ static void same_clip(const motion_clip *a, const motion_clip *b, bool joints)
         cr_assert_float_eq(a->joints[i], b->joints[i], 1e-5);
 }
 
+static void same_caption(const char *a, const char *b)
+{
+    cr_assert_eq(!a, !b);
+    if (a && b) cr_assert_str_eq(a, b);
+}
+
 static void round_trip(const char *name, const char *format, bool joints)
 {
     motion_dataset d = make(8, true), back;
@@ -92,6 +100,8 @@ static void round_trip(const char *name, const char *format, bool joints)
         cr_assert_str_eq(back.pairs[i].key, d.pairs[i].key);
         cr_assert_str_eq(back.pairs[i].text, d.pairs[i].text);
         cr_assert_eq(back.pairs[i].split, d.pairs[i].split);
+        same_caption(back.pairs[i].source_caption, d.pairs[i].source_caption);
+        same_caption(back.pairs[i].target_caption, d.pairs[i].target_caption);
         same_clip(&back.pairs[i].source, &d.pairs[i].source, joints);
         same_clip(&back.pairs[i].target, &d.pairs[i].target, joints);
         cr_assert_eq(motion_dataset_find(&back, d.pairs[i].key), &back.pairs[i]);
