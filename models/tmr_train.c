@@ -256,24 +256,35 @@ static const nn_tensor *filtered_negatives(nn_ctx *ctx, const model_tmr_train *t
     return device;
 }
 
-/* Rows of standard normal numbers, each row a stream of its own. */
-static const nn_tensor *normal_noise(nn_ctx *ctx, uint64_t seed, int64_t step, const char *what,
-                                     int64_t n, int64_t d)
+/* Rows of standard normal numbers, drawn where they are used: the first n for texts, n for motions.
+ */
+static nn_tensor *normal_noise(nn_ctx *ctx, const model_batch *b, int64_t width)
 {
-    float *host = malloc((size_t)(n * d) * sizeof *host);
-    if (!host) {
-        me_fail_mem(&ctx->err, "noise");
-        return nn_new2(ctx, NN_F32, n, d);
+    const int64_t n = 2 * b->n;
+    const uint64_t seed = me_hash64(&b->step, sizeof b->step, b->seed + 1);
+    int32_t *stream = malloc((size_t)n * 3 * sizeof *stream);
+    int32_t *ones = malloc((size_t)n * sizeof *ones);
+    float *mix = malloc((size_t)n * 2 * sizeof *mix);
+    nn_tensor *streams = nn_new2(ctx, NN_I32, n, 3), *noise = NULL;
+    const bool whole = stream && ones && mix;
+    if (!whole) me_fail_mem(&ctx->err, "noise");
+    for (int64_t i = 0; i < n && whole; i++) {
+        stream[3 * i] = (int32_t)(uint32_t)seed;
+        stream[3 * i + 1] = (int32_t)(uint32_t)(seed >> 32);
+        stream[3 * i + 2] = (int32_t)i;
+        mix[2 * i] = 0;
+        mix[2 * i + 1] = 1;
+        ones[i] = 1;
     }
-    const uint64_t site = me_hash64(what, strlen(what), (uint64_t)step);
-#pragma omp parallel for schedule(static) if (n * d >= 4096)
-    for (int64_t i = 0; i < n; i++) {
-        me_rng g = me_rng_make(seed, site + (uint64_t)i);
-        for (int64_t c = 0; c < d; c++) host[i * d + c] = (float)me_rng_normal(&g);
+    if (ctx->err.code == ME_OK) {
+        ctx->be->upload(ctx->be, streams->data, stream, (size_t)n * 3 * sizeof *stream);
+        noise = nn_noise(ctx, NULL, nn_from_host(ctx, mix, n, 2), streams,
+                         nn_packing_new(ctx, ones, n), width);
     }
-    nn_tensor *noise = nn_from_host(ctx, host, n, d);
-    free(host);
-    return noise;
+    free(stream);
+    free(ones);
+    free(mix);
+    return noise ? noise : nn_new2(ctx, NN_F32, n, width);
 }
 
 static nn_tensor *tmr_train_loss(model *m, nn_ctx *ctx, const model_batch *b, model_terms *terms)
@@ -288,14 +299,15 @@ static nn_tensor *tmr_train_loss(model *m, nn_ctx *ctx, const model_batch *b, mo
         return nn_new2(ctx, NN_F32, 1, 1);
     }
     for (int64_t i = 0; i < b->n; i++) sentences[i] = t->sentence[b->items[i]];
+    nn_tensor *noise = normal_noise(ctx, b, t->o->width);
     model_tmr_batch batch = {
         .n = b->n,
         .motion = model_rows_batch(ctx, &t->motion, b->items, b->n, lengths),
         .text = model_rows_batch(ctx, &t->text, sentences, b->n, lengths + b->n),
         .motion_lengths = lengths,
         .text_lengths = lengths + b->n,
-        .noise_text = normal_noise(ctx, b->seed, b->step, "noise of texts", b->n, t->o->width),
-        .noise_motion = normal_noise(ctx, b->seed, b->step, "noise of motions", b->n, t->o->width),
+        .noise_text = nn_rows(ctx, noise, 0, b->n),
+        .noise_motion = nn_rows(ctx, noise, b->n, 2 * b->n),
         .hidden = filtered_negatives(ctx, t, b->items, b->n),
     };
     nn_tensor *loss = model_tmr_loss(ctx, &t->net, &batch, t->o, &t->positions, terms, NULL);
