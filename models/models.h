@@ -8,7 +8,9 @@
 
 // clang-format off
 #define MODEL_LIST(X)                                                                              \
-    X(tmr)
+    X(tmr)                                                                                         \
+    X(omnime)                                                                                      \
+    X(simmotionedit)
 // clang-format on
 
 #define X(id) extern const model_kind model_kind_##id;

@@ -9,6 +9,7 @@
 #ifndef MOTION_SIMILARITY_H
 #define MOTION_SIMILARITY_H
 
+#include "core/doc.h"
 #include "motion/motion.h"
 
 typedef struct motion_similarity_options {
@@ -42,6 +43,22 @@ me_code motion_similarity_of_curves(motion_similarity *out, me_arena *arena,
 me_code motion_similarity_of(motion_similarity *out, me_arena *arena, const motion_clip *source,
                              const motion_clip *target, const motion_skeleton *body,
                              const motion_similarity_options *options, me_err *err);
+
+/* Scores of many pairs by key, in the field's form: an .npz whose arr_0 is a pickled dictionary
+ * {key: {use_loss, score, score_original}}, or an .npy of that dictionary, which is what we write.
+ */
+typedef struct motion_similarity_file {
+    me_doc doc;
+    const me_value *pairs; /* dictionary */
+} motion_similarity_file;
+
+me_code motion_similarity_open(motion_similarity_file *out, const char *path, me_err *err);
+void motion_similarity_close(motion_similarity_file *file);
+/* n is 0 where the file has no such key. */
+me_code motion_similarity_find(motion_similarity *out, const motion_similarity_file *file,
+                               me_arena *arena, const char *key, me_err *err);
+me_code motion_similarity_write(const char *path, const char *const *keys,
+                                const motion_similarity *scores, int64_t n, me_err *err);
 
 /* The similarity class of a frame: 0, 1 or 2 for the lower, middle and upper third, compared as the
  * reference does: a double against float32 thirds. */
