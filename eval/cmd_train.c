@@ -189,9 +189,9 @@ static me_code open_all(training *t, eval_call *call, me_err *err)
         code =
             nn_text_open(&t->text, o->text, t->be, &(nn_text_options){.cache = o->text_cache}, err);
     if (!code)
-        code =
-            motion_dataset_open(&t->data, o->dataset,
-                                &(motion_dataset_options){.splits = o->splits, .hash = true}, err);
+        code = motion_dataset_open(
+            &t->data, o->dataset,
+            &(motion_dataset_options){.splits = o->splits, .joints = true, .hash = true}, err);
     if (code) return code;
     for (int64_t i = 0; i < t->data.notes.n; i++) me_warn(call->log, "%s", t->data.notes.items[i]);
     const model_setup setup = {.be = t->be,

@@ -65,6 +65,8 @@ struct eval_command {
     X(synth)                                                                                       \
     X(pairs)                                                                                       \
     X(train)                                                                                       \
+    X(sample)                                                                                      \
+    X(edit)                                                                                        \
     X(retrieve)                                                                                    \
     X(list)                                                                                        \
     X(selftest)                                                                                    \

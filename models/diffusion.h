@@ -5,6 +5,8 @@
 #ifndef MODEL_DIFFUSION_H
 #define MODEL_DIFFUSION_H
 
+#include <stdint.h>
+
 #include "core/mem.h"
 
 /* Tables in double, cast to float where they are used. */
@@ -16,5 +18,10 @@ typedef struct model_diffusion {
 } model_diffusion;
 
 me_code model_diffusion_init(model_diffusion *out, me_arena *arena, int steps, me_err *err);
+/* `steps` of the schedule's, evenly spaced from 0 to the last: (*timestep)[i] is the one that step
+ * i stands for, and the tables are those of the shorter chain over the same abar. All of them: the
+ * schedule itself. */
+me_code model_diffusion_respace(model_diffusion *out, int64_t **timestep, me_arena *arena,
+                                const model_diffusion *full, int steps, me_err *err);
 
 #endif
