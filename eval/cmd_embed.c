@@ -1,5 +1,5 @@
-/* eval/cmd_embed.c: `mebench embed`: motions to embeddings, one row each, as an .npy file; the keys
- * of the rows go to stdout. */
+/* eval/cmd_embed.c: `mebench embed`: motions, or texts, to embeddings, one row each, as an .npy
+ * file; the keys of the rows, or the texts, go to stdout. */
 #include <omp.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "eval/commands.h"
 #include "eval/match.h"
 #include "eval/shared_options.h"
+#include "models/tmr_trained.h"
 #include "nn/backend.h"
 #include "tmr/embed.h"
 #include "tmr/weights.h"
@@ -14,6 +15,7 @@
 typedef struct options {
     eval_common common;
     const char *dataset, *generated, *tmr, *motions, *splits, *split, *out;
+    const char *text, *text_encoder;
     const char *device, *precision, *gelu;
     int64_t threads;
 } options;
@@ -33,6 +35,10 @@ static const me_opt table[] = {
     {.name = "splits", .type = ME_OPT_STRING, AT(splits), .value = "FILE", .help = "splits.json"},
     {.name = "part", .type = ME_OPT_STRING, AT(split), .value = "NAME",
      .help = "train, val, test or all; test where splits are known"},
+    {.name = "text", .type = ME_OPT_STRING, AT(text), .value = "FILE",
+     .help = "embed texts instead, one a line (- is stdin), with the text encoder of a TMR that `mebench train` left"},
+    {.name = "text-encoder", .type = ME_OPT_STRING, AT(text_encoder), .value = "NAME",
+     .help = "the token encoder that it was trained with: clip:DIR; not needed for hash"},
     {.name = "out", .type = ME_OPT_STRING, AT(out), .value = "FILE", .help = "the .npy file to write (also -o)"},
     EVAL_DEVICE_OPTIONS(options),
     {.name = "gelu", .type = ME_OPT_CHOICE, AT(gelu), .fallback = "tanh", .choices = "tanh|erf",
@@ -107,6 +113,9 @@ static me_code check(const options *o, me_err *err)
     if (!o->tmr) return me_fail(err, ME_EUSAGE, "embed: --tmr is needed");
     if (!o->out) return me_fail(err, ME_EUSAGE, "embed: --out is needed");
     const bool generated = !strcmp(o->motions, "generated");
+    if (o->text && (o->generated || o->dataset))
+        return me_fail(err, ME_EUSAGE, "embed: --text and motions cannot be embedded together");
+    if (o->text) return ME_OK;
     if (generated && !o->generated)
         return me_fail(err, ME_EUSAGE,
                        "embed: --generated is needed (or --split source with --dataset)");
@@ -140,12 +149,68 @@ static me_code embed(inputs *in, const options *o, eval_call *call, me_err *err)
     return code;
 }
 
+/* The lines of a file; a carriage return at their ends and an empty last line are dropped. */
+static me_code read_lines(const char ***out, int64_t *n, const char *path, me_arena *arena,
+                          me_err *err)
+{
+    me_bytes b;
+    me_code code = me_bytes_open(&b, path, err);
+    if (code) return code;
+    char *text = me_arena_strndup(arena, (const char *)b.data, b.size);
+    const bool binary = memchr(b.data, 0, b.size) != NULL;
+    int64_t lines = 1;
+    for (size_t i = 0; i < b.size; i++) lines += b.data[i] == '\n';
+    me_bytes_close(&b);
+    *out = ME_NEW_ARRAY(arena, lines, const char *);
+    *n = 0;
+    if (!text || !*out) return me_fail_mem(err, path);
+    if (binary) return me_fail(err, ME_EFORMAT, "%s: expected text, found bytes of 0", path);
+    while (*text) {
+        char *end = text + strcspn(text, "\n"), *next = *end ? end + 1 : end;
+        if (end > text && end[-1] == '\r') end--;
+        *end = 0;
+        (*out)[(*n)++] = text;
+        text = next;
+    }
+    return *n ? ME_OK : me_fail(err, ME_EDATA, "%s: no text in it", path);
+}
+
+static me_code embed_texts(const options *o, eval_call *call, me_err *err)
+{
+    nn_backend *be = NULL;
+    nn_text *text = NULL;
+    model_tmr_trained t;
+    const char **lines;
+    int64_t n;
+    me_code code = read_lines(&lines, &n, o->text, call->arena, err);
+    if (!code) code = nn_backend_open(&be, o->device, (int)o->threads, err);
+    if (code) return code;
+    code = model_tmr_trained_open(&t, o->tmr, be, err);
+    if (!code) {
+        const int64_t shape[] = {n, t.net.text.width};
+        float *out = ME_NEW_ARRAY(call->arena, shape[0] * shape[1], float);
+        code = out ? model_tmr_text_open(&text, &t, o->text_encoder, be, NULL, err)
+                   : me_fail_mem(err, "embeddings");
+        if (!code)
+            code = model_tmr_embed_texts(out, NULL, &t, text, lines, n,
+                                         eval_precision(o->precision), err);
+        const me_array a = me_array_make(ME_F32, 2, shape, out);
+        if (!code) code = me_npy_write(o->out, &a, err);
+        nn_text_close(text);
+        model_tmr_trained_close(&t);
+    }
+    nn_backend_close(be);
+    for (int64_t i = 0; i < n && !code; i++) me_writer_printf(&call->out, "%s\n", lines[i]);
+    return code;
+}
+
 static me_code run_embed(eval_call *call, me_err *err)
 {
     const options *o = call->options;
     me_code code = check(o, err);
     if (code) return code;
     if (o->threads > 0) omp_set_num_threads((int)o->threads);
+    if (o->text) return embed_texts(o, call, err);
     inputs in = {0};
     code = collect(&in, o, call->arena, call->log, err);
     if (!code) code = embed(&in, o, call, err);
@@ -156,8 +221,9 @@ static me_code run_embed(eval_call *call, me_err *err)
 
 const eval_command eval_command_embed = {
     .name = "embed",
-    .usage = "embed --tmr DIR --out FILE.npy [--generated DIR] [--dataset FILE] [options]",
-    .summary = "motions to TMR embeddings",
+    .usage =
+        "embed --tmr DIR --out FILE.npy [--generated DIR] [--dataset FILE] [--text FILE] [options]",
+    .summary = "motions or texts to TMR embeddings",
     .doc = "Writes one float32 row a motion, as .npy, and prints the rows' keys in their order. "
            "With a\n"
            "dataset, generated motions come in its order and are cut to their targets' lengths.",
