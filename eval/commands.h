@@ -68,6 +68,7 @@ struct eval_command {
     X(sample)                                                                                      \
     X(edit)                                                                                        \
     X(retrieve)                                                                                    \
+    X(similarity)                                                                                  \
     X(list)                                                                                        \
     X(selftest)                                                                                    \
     X(help)                                                                                        \
