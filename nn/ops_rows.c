@@ -44,6 +44,18 @@ nn_tensor *nn_rows(nn_ctx *ctx, nn_tensor *x, int64_t from, int64_t to)
     if (!y) return nn_poison(ctx);
     *y = (nn_tensor){.dtype = x->dtype, .ndim = x->ndim, .shape = {to - from, x->shape[1]}};
     y->data = nn_at(x, from * row_width(x));
+    if (nn_tracks(ctx, x) && x->grad) {
+        /* A parameter's gradient is there already, f32 beside a bf16 shadow too: the view adds to
+         * its rows. */
+        nn_tensor *g = nn_host_alloc(ctx, 1, sizeof *g);
+        if (!g) return nn_poison(ctx);
+        *g = *y;
+        g->dtype = x->grad->dtype;
+        g->data = nn_at(x->grad, from * row_width(x));
+        y->grad = g;
+        y->needs_grad = true;
+        return y;
+    }
     view_saved *s = nn_tracks(ctx, x) ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
     if (s) {
         *s = (view_saved){x, y, from};
