@@ -69,3 +69,39 @@ Test(diffusion, a_length_of_nothing_is_refused)
     cr_assert_eq(model_diffusion_init(&d, &arena, 0, &err), ME_EUSAGE);
     me_arena_release(&arena);
 }
+
+Test(diffusion, all_steps_of_a_chain_are_the_chain)
+{
+    me_arena arena = {0};
+    model_diffusion d = tables(&arena, 50), all;
+    int64_t *timestep = NULL;
+    cr_assert_eq(model_diffusion_respace(&all, &timestep, &arena, &d, 50, NULL), ME_OK);
+    for (int t = 0; t < 50; t++) {
+        cr_assert_eq(timestep[t], t);
+        cr_assert_eq(all.c1[t], d.c1[t]);
+        cr_assert_eq(all.c2[t], d.c2[t]);
+        cr_assert_eq(all.sigma[t], d.sigma[t]);
+    }
+    me_arena_release(&arena);
+}
+
+Test(diffusion, a_shorter_chain_keeps_both_ends_and_what_is_left_of_the_signal)
+{
+    me_arena arena = {0};
+    model_diffusion d = tables(&arena, 300), few;
+    int64_t *timestep = NULL;
+    cr_assert_eq(model_diffusion_respace(&few, &timestep, &arena, &d, 7, NULL), ME_OK);
+    cr_assert_eq(timestep[0], 0);
+    cr_assert_eq(timestep[6], 299);
+    double product = 1;
+    for (int i = 0; i < 7; i++) {
+        product *= 1 - few.beta[i];
+        same(few.abar[i], d.abar[timestep[i]]);
+        same(product, few.abar[i]);
+    }
+    cr_assert_eq(few.c1[0], 1);
+    cr_assert_eq(few.c2[0], 0);
+    me_err err = {0};
+    cr_assert_eq(model_diffusion_respace(&few, &timestep, &arena, &d, 301, &err), ME_EUSAGE);
+    me_arena_release(&arena);
+}

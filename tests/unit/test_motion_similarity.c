@@ -1,5 +1,7 @@
 /* Similarity scores against the worked example of spec omnime 7. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <math.h>
 
 #include "motion/similarity.h"
@@ -94,4 +96,43 @@ Test(similarity, thirds_are_compared_as_the_reference_does)
     cr_assert_eq(motion_similarity_class(2.0 / 3), 1);
     cr_assert_eq(motion_similarity_class(0.67), 2);
     cr_assert_eq(motion_similarity_class(1), 2);
+}
+
+Test(similarity, scores_come_back_from_their_file)
+{
+    double score[2][12], original[2][12];
+    motion_similarity s[2] = {{.n = 12, .teaches = true}, {.n = 10}};
+    for (int i = 0; i < 2; i++) {
+        s[i].score = score[i];
+        s[i].original = original[i];
+        for (int f = 0; f < 12; f++) {
+            score[i][f] = (i + f) / 14.0;
+            original[i][f] = -f / 3.0;
+        }
+    }
+    char path[64] = "/tmp/mebench-scores-XXXXXX.npy";
+    int file = mkstemps(path, 4);
+    cr_assert_geq(file, 0);
+    close(file);
+    me_err err = {0};
+    const char *const keys[] = {"000021", "other"};
+    cr_assert_eq(motion_similarity_write(path, keys, s, 2, &err), ME_OK, "%s", err.msg);
+    motion_similarity_file f;
+    me_arena arena = {0};
+    cr_assert_eq(motion_similarity_open(&f, path, &err), ME_OK, "%s", err.msg);
+    for (int i = 0; i < 2; i++) {
+        motion_similarity back;
+        cr_assert_eq(motion_similarity_find(&back, &f, &arena, keys[i], &err), ME_OK);
+        cr_assert_eq(back.n, s[i].n);
+        cr_assert_eq(back.teaches, s[i].teaches);
+        cr_assert_arr_eq(back.score, score[i], (size_t)back.n * sizeof(double));
+        cr_assert_arr_eq(back.original, original[i], (size_t)back.n * sizeof(double));
+    }
+    motion_similarity none;
+    cr_assert_eq(motion_similarity_find(&none, &f, &arena, "21", &err), ME_OK);
+    cr_assert_eq(none.n, 0);
+    cr_assert_not(none.teaches);
+    motion_similarity_close(&f);
+    me_arena_release(&arena);
+    unlink(path);
 }
