@@ -99,6 +99,34 @@ Test(params, linear_learns_its_bf16_weight_in_f32)
     fixture_close(&f);
 }
 
+/* Rows of a weight and of a bias, as attention's last layer slices q, k and v apart. */
+Test(params, a_slice_of_a_bf16_weight_learns_in_f32_in_its_own_rows)
+{
+    fixture f = fixture_open(1);
+    f.ctx.precision = NN_BF16_MIXED;
+    nn_params p;
+    nn_params_init(&p);
+    cr_assert_eq(nn_params_add(&p, "weight", 2, (int64_t[]){3, 2}, NULL), ME_OK);
+    cr_assert_eq(nn_params_add(&p, "bias", 1, (int64_t[]){3}, NULL), ME_OK);
+    cr_assert_eq(nn_params_alloc(&p, f.be, NULL), ME_OK);
+    nn_params_set(&p, "weight", (float[]){1, 2, 3, 4, 5, 6}, 6, NULL);
+    cr_assert_eq(nn_params_train(&p, false, NULL), ME_OK);
+    cr_assert_eq(nn_params_shadow(&p, NULL), ME_OK);
+    nn_tape_new(&f.ctx);
+    nn_tensor *x = nn_cast(&f.ctx, nn_from_host(&f.ctx, (float[]){1, -1}, 1, 2), NN_BF16);
+    nn_tensor *w = nn_rows(&f.ctx, nn_param_get(&f.ctx, &p, "weight"), 1, 3);
+    nn_tensor *b = nn_rows(&f.ctx, nn_param_get(&f.ctx, &p, "bias"), 1, 3);
+    nn_tensor *y = nn_cast(&f.ctx, nn_linear(&f.ctx, x, w, b, NN_ACT_NONE), NN_F32);
+    nn_tensor *zero = nn_zeros2(&f.ctx, NN_F32, 1, 2);
+    nn_backward(&f.ctx, nn_mse(&f.ctx, y, zero, NULL, 2));
+    /* y = (3 - 4, 5 - 6), so dy = y and dw = dy x. */
+    expect_near(&f.ctx, &nn_params_find(&p, "weight")->grad, (float[]){0, 0, -1, 1, -1, 1}, 6,
+                1e-6);
+    expect_near(&f.ctx, &nn_params_find(&p, "bias")->grad, (float[]){0, -1, -1}, 3, 1e-6);
+    nn_params_close(&p);
+    fixture_close(&f);
+}
+
 Test(params, loading_lists_everything_that_does_not_fit)
 {
     fixture f = fixture_open(1);
