@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rng.h"
 #include "nn/nn_priv.h"
 
 #define GAP 64 /* floats: offsets are multiples, so that each tensor starts a cache line */
@@ -23,6 +24,7 @@ void nn_params_close(nn_params *p)
         if (blocks[i]) p->be->release(p->be, blocks[i]);
     }
     free(p->items);
+    free(p->slots);
     me_arena_release(&p->arena);
     nn_params_init(p);
 }
@@ -30,17 +32,40 @@ void nn_params_close(nn_params *p)
 /* ---- table -------------------------------------------------------------------------------------
  */
 
+/* Where an item of this name is noted, or would be. A step of training looks hundreds of names up.
+ */
+static int32_t *slot_of(const nn_params *p, const char *name)
+{
+    const uint64_t mask = 2 * (uint64_t)p->capacity - 1;
+    for (uint64_t i = me_hash64(name, strlen(name), 0);; i++) {
+        int32_t *slot = &p->slots[i & mask];
+        if (*slot < 0 || !strcmp(p->items[*slot].name, name)) return slot;
+    }
+}
+
+static me_code grow(nn_params *p, me_err *err)
+{
+    const int64_t capacity = p->capacity ? p->capacity * 2 : 64; /* a power of two */
+    nn_param *items = realloc(p->items, (size_t)capacity * sizeof *items);
+    if (items) p->items = items;
+    int32_t *slots = items ? malloc(2 * (size_t)capacity * sizeof *slots) : NULL;
+    if (!slots) return me_fail_mem(err, "the table of parameters");
+    free(p->slots);
+    p->slots = slots;
+    p->capacity = capacity;
+    for (int64_t i = 0; i < 2 * capacity; i++) slots[i] = -1;
+    for (int64_t i = 0; i < p->n; i++) *slot_of(p, p->items[i].name) = (int32_t)i;
+    return ME_OK;
+}
+
 me_code nn_params_add(nn_params *p, const char *name, int ndim, const int64_t *shape, me_err *err)
 {
     assert(!p->data && ndim >= 0 && ndim <= NN_MAX_DIMS);
     if (nn_params_find(p, name))
         return me_fail(err, ME_EBUG, "parameter '%s' is declared twice", name);
     if (p->n == p->capacity) {
-        int64_t capacity = p->capacity ? p->capacity * 2 : 64;
-        nn_param *items = realloc(p->items, (size_t)capacity * sizeof *items);
-        if (!items) return me_fail_mem(err, "the table of parameters");
-        p->items = items;
-        p->capacity = capacity;
+        me_code code = grow(p, err);
+        if (code != ME_OK) return code;
     }
     nn_param *item = &p->items[p->n];
     memset(item, 0, sizeof *item);
@@ -55,16 +80,15 @@ me_code nn_params_add(nn_params *p, const char *name, int ndim, const int64_t *s
             return me_fail(err, ME_EDATA, "parameter '%s' has an impossible size", name);
     }
     p->size += ((int64_t)count + GAP - 1) / GAP * GAP;
-    p->n++;
+    *slot_of(p, name) = (int32_t)p->n++;
     return ME_OK;
 }
 
 nn_param *nn_params_find(nn_params *p, const char *name)
 {
-    for (int64_t i = 0; i < p->n; i++) {
-        if (!strcmp(p->items[i].name, name)) return &p->items[i];
-    }
-    return NULL;
+    if (!p->slots) return NULL;
+    const int32_t at = *slot_of(p, name);
+    return at < 0 ? NULL : &p->items[at];
 }
 
 /* A tensor over a block; a scalar parameter becomes one of one element. */

@@ -24,6 +24,7 @@ typedef struct nn_params {
     me_arena arena;
     nn_param *items;
     int64_t n, capacity;
+    int32_t *slots;     /* (2 * capacity): names to items by hash, -1 for none */
     int64_t size;       /* floats in the block, gaps included */
     float *data, *grad; /* device; grad NULL until nn_params_train */
     float *moment1, *moment2, *ema;
