@@ -192,7 +192,7 @@ static me_code check(const run *r, const model_sample_job *jobs, int64_t n, me_e
     const char *found = nn_text_identity(r->text);
     if (f->text_identity && strcmp(found, f->text_identity) != 0)
         return me_fail(err, ME_EUSAGE,
-                       "the model was trained on the texts of %s, not of %s: give that with --text",
+                       "the model was trained on the texts of %s, not of %s: give that encoder",
                        f->text_identity, found);
     if (nn_text_sentence_width(r->text) != f->net.config.text_width)
         return me_fail(

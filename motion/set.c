@@ -81,11 +81,12 @@ static bool is_companion(const char *key)
     return me_has_suffix(key, "_source") || me_has_suffix(key, "_target");
 }
 
-/* Sorts one name of a folder or archive into samples, ignored and hidden. */
+/* Sorts one name of a folder or archive into samples, ignored and hidden. What our own sampler notes
+ * about a folder is no surprise there. */
 static me_code sort_name(items *list, motion_set *out, const char *name, item it, bool folder,
                          me_err *err)
 {
-    if (name[0] == '.') return ME_OK;
+    if (name[0] == '.' || (!folder && !strcmp(name, "sampling.json"))) return ME_OK;
     size_t length = strlen(name);
     bool npy = !folder && length > 4 && !strcmp(name + length - 4, ".npy");
     char *key = npy ? key_of_name(&out->arena, name) : NULL;
