@@ -1,8 +1,9 @@
 /* nn/tensor.c: contexts, the activation pool, tensors, index lists and packings.
  *
- * The pool is a list of blocks on the back end with a bump pointer. Blocks are kept by nn_reset()
- * and by nn_rewind(), so a training step that repeats itself allocates nothing and gets the same
- * addresses.
+ * The pool is a list of blocks on the back end with a bump pointer. nn_rewind() keeps them; after a
+ * pass that needed more than one, nn_reset() makes one of that size: steps of changing lengths
+ * would otherwise leave a larger unused end in every block, and the list would grow without need.
+ * So a training step that repeats itself allocates nothing and gets the same addresses.
  */
 #include "nn/nn_priv.h"
 
@@ -61,9 +62,25 @@ me_code nn_status(const nn_ctx *ctx, me_err *err)
     return ctx->be->status(ctx->be, err);
 }
 
+/* Where one block of the whole size cannot be had, the pool starts again from nothing. */
+static void pool_merge(nn_ctx *ctx)
+{
+    nn_pool *pool = ctx->pool;
+    size_t size = 0;
+    for (size_t i = 0; i < pool->n; i++) {
+        size += pool->blocks[i].size;
+        ctx->be->release(ctx->be, pool->blocks[i].data);
+    }
+    pool->n = 0;
+    if (ctx->be->alloc(ctx->be, size, &pool->blocks[0].data, NULL) != ME_OK) return;
+    pool->blocks[0].size = size;
+    pool->n = 1;
+}
+
 void nn_reset(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
+    if (pool->n > 1) pool_merge(ctx);
     memset(&ctx->err, 0, sizeof ctx->err);
     me_arena_rewind(&pool->host, (me_arena_mark){0});
     pool->tape = (nn_tape){0};

@@ -88,7 +88,8 @@ me_code nn_ctx_open(nn_ctx *out, nn_backend *be, nn_precision precision, me_err 
 void nn_ctx_close(nn_ctx *ctx);
 me_code nn_status(const nn_ctx *ctx, me_err *err); /* copies the sticky error out */
 /* Frees all activations, clears the error, empties the tape and counts dropout sites from 0 again.
- * The memory is kept, so the same operations in the same order get the same addresses. */
+ * The memory is kept, so the same operations in the same order get the same addresses, from the
+ * second time on at the latest. */
 void nn_reset(nn_ctx *ctx);
 /* Scoped activation memory for inference: everything made after the mark is released. Not while a
  * tape records, which holds on to what it has seen. */
