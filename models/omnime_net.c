@@ -273,21 +273,22 @@ me_code model_omnime_net_tables(model_omnime_net *net, me_err *err)
     float *second = malloc((size_t)(rows * width) * sizeof *second);
     float *tau = malloc((size_t)(steps * MODEL_OMNIME_TAU) * sizeof *tau);
     me_code code = sum && second && tau ? ME_OK : me_fail_mem(err, "positions");
+    /* The fusion reads the first table alone, the DiT the sum of both. */
     if (code == ME_OK) {
         model_omnime_interleaved(sum, rows, width);
+        code = to_device(&net->fusion_positions, be, sum, rows, width, err);
+    }
+    if (code == ME_OK) {
         model_omnime_halves(second, rows, width);
         code = nn_params_read(net->frozen, "dit_encoder.pos_embed", second, err);
     }
     if (code == ME_OK) {
         for (int64_t i = 0; i < rows * width; i++) sum[i] += second[i];
-        for (int64_t t = 0; t < steps; t++) model_omnime_timestep(tau + t * MODEL_OMNIME_TAU, t);
         code = to_device(&net->positions, be, sum, rows, width, err);
     }
-    if (code == ME_OK) code = to_device(&net->tau, be, tau, steps, MODEL_OMNIME_TAU, err);
-    /* The fusion reads the first table alone. */
     if (code == ME_OK) {
-        model_omnime_interleaved(sum, rows, width);
-        code = to_device(&net->fusion_positions, be, sum, rows, width, err);
+        for (int64_t t = 0; t < steps; t++) model_omnime_timestep(tau + t * MODEL_OMNIME_TAU, t);
+        code = to_device(&net->tau, be, tau, steps, MODEL_OMNIME_TAU, err);
     }
     free(sum);
     free(second);
