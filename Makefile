@@ -158,9 +158,13 @@ $(BUILD)/parity: $(call obj,$(wildcard tests/parity/*.c)) $(call lib,$(FOLDERS))
 parity: $(BUILD)/parity
 	$(BUILD)/parity --device $(or $(DEVICE),cpu) $(FIXTURES)
 
-## bench: one line per speed figure, beside the PyTorch reference where that is installed
-bench: $(BUILD)/mebench
-	@BUILD=$(BUILD) sh tests/perf/bench.sh
+BENCH_FOLDERS := core nn motion metrics tmr
+$(BUILD)/bench-%: $(BUILD)/tests/perf/bench_%.o $(call lib,$(BENCH_FOLDERS))
+	$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(call libs,$(BENCH_FOLDERS)) $(LIBS)
+
+## bench: one line per speed figure, beside the PyTorch reference that TORCH_ANCHOR names
+bench: $(BUILD)/mebench $(BUILD)/bench-embed $(BUILD)/bench-process
+	@BUILD=$(BUILD) FIXTURES=$(FIXTURES) sh tests/perf/bench.sh
 
 # ---- fuzzing: clang's libFuzzer, one target a reader, seeds in tests/fuzz/corpus -----------------------
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -199,12 +203,13 @@ format:
 ## install: program, man page and shell completion under PREFIX (default /usr/local)
 install: $(BUILD)/mebench
 	install -Dm755 $(BUILD)/mebench $(DESTDIR)$(PREFIX)/bin/mebench
+	install -Dm644 tmr/shipped.safetensors $(DESTDIR)$(PREFIX)/share/mebench/tmr.safetensors
 	install -Dm644 eval/mebench.1 $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1
 	install -Dm644 eval/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
 
 ## uninstall: remove what install put there
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/mebench $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/mebench $(DESTDIR)$(PREFIX)/share/mebench/tmr.safetensors $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1 \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
 
 .PHONY: help

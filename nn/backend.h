@@ -239,6 +239,14 @@ struct nn_backend {
     void (*release)(nn_backend *, void *);
     void (*upload)(nn_backend *, void *dst, const void *host, size_t bytes);
     void (*download)(nn_backend *, void *host, const void *src, size_t bytes); /* waits */
+    /* Host memory that upload_ahead takes. */
+    me_code (*host_alloc)(nn_backend *, size_t bytes, void **out, me_err *);
+    void (*host_release)(nn_backend *, void *);
+    /* An upload beside the work that is queued already, seen by what is queued after. For two
+     * buffers on either side that take turns: dst must not be touched by what was queued since the
+     * call before this one, and `host` may be written again once the next call has returned, or
+     * after a sync. */
+    void (*upload_ahead)(nn_backend *, void *dst, const void *host, size_t bytes);
     void (*copy)(nn_backend *, void *dst, const void *src, size_t bytes);
     void (*zero)(nn_backend *, void *dst, size_t bytes);
 

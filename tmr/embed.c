@@ -1,35 +1,50 @@
-/* tmr/embed.c: see embed.h. Two passes: the first computes every clip's features to check and
- * identify them, the second computes them again for the distinct ones, chunk by chunk. Features
- * cost little beside the encoder, and so memory does not grow with the number of clips. On a GPU
- * the second pass overlaps with the encoder, whose work is queued. */
+/* tmr/embed.c: see embed.h. Clips are taken longest first, chunk by chunk: features and hashes on
+ * all threads, then the encoder for those that were not met before. Memory does not grow with the
+ * number of clips. While one thread queues a chunk's work for a GPU, the others compute the next
+ * chunk's features, which travel there beside that work: two buffers on either side take turns. */
 #include "tmr/embed.h"
 
 #include <assert.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/rng.h"
 #include "nn/backend.h"
 
-enum { CPU_TOKENS = 2048, DEVICE_TOKENS = 32768 };
+/* A device's: whole waves of the f32 product's blocks on 132 multiprocessors, for every width. */
+enum { CPU_TOKENS = 2048, DEVICE_TOKENS = 50688 };
 
 typedef struct identity {
     uint64_t hash[2];
     int64_t frames;
-    int64_t clip; /* the first clip that has it */
-    int64_t slot; /* its row among the distinct ones */
+    int64_t slot; /* its row among the distinct ones; -1: none */
+    bool finite;
 } identity;
+
+typedef struct work {
+    tmr_encoder *encoder;
+    const tmr_clip *clips;
+    int64_t n;
+    int64_t *order;  /* (n) clips, longest first */
+    int64_t *slots;  /* (n) of each clip: its row among the distinct ones */
+    identity *table; /* distinct ones, found by hash; `places` is a power of two above n */
+    size_t places;
+    int64_t distinct, frames;
+    /* Of one chunk. */
+    identity *ids;
+    int64_t *start; /* first frame of each clip */
+    int32_t *lengths;
+    double feature_seconds; /* of waiting for features */
+} work;
 
 static int64_t kept(const tmr_clip *c)
 {
     return c->keep && c->keep < c->frames ? c->keep : c->frames;
 }
 
-static me_code check_lengths(const tmr_clip *clips, int64_t n, int64_t *longest, me_err *err)
+static me_code check_lengths(const tmr_clip *clips, int64_t n, me_err *err)
 {
-    *longest = 1;
     for (int64_t i = 0; i < n; i++) {
         if (clips[i].frames < 1)
             return me_fail(err, ME_EDATA, "%s: no frames (the motion needs one at least)",
@@ -39,7 +54,6 @@ static me_code check_lengths(const tmr_clip *clips, int64_t n, int64_t *longest,
                 err, ME_EDATA,
                 "%s: %lld frames; the encoder's position table ends at %d (cut the motion)",
                 clips[i].name, (long long)kept(&clips[i]), TMR_MAX_FRAMES);
-        if (kept(&clips[i]) > *longest) *longest = kept(&clips[i]);
     }
     return ME_OK;
 }
@@ -51,15 +65,6 @@ static void features_of(float *out, const tmr_encoder *e, const tmr_clip *c)
     motion_normalize(out, kept(c), e->mean, e->std);
 }
 
-static me_code explain_not_finite(const float *f, const tmr_clip *c, me_err *err)
-{
-    for (int64_t i = 0; i < kept(c) * MOTION_POSE; i++)
-        if (!isfinite(f[i]))
-            return me_fail(err, ME_EDATA, "%s: feature %lld of frame %lld is not a finite number",
-                           c->name, (long long)(i % MOTION_POSE), (long long)(i / MOTION_POSE));
-    return ME_OK;
-}
-
 static bool all_finite(const float *f, int64_t n)
 {
     /* x - x is 0 for a finite x and NaN otherwise; the sum vectorises. */
@@ -68,139 +73,239 @@ static bool all_finite(const float *f, int64_t n)
     return sum == 0;
 }
 
-static me_code identify(identity *ids, const tmr_encoder *e, const tmr_clip *clips, int64_t n,
-                        int64_t longest, me_err *err)
+/* Two times 64 bits over four lanes, which keep a processor's multiplier busy: one lane waits for
+ * its product before it takes the next word. */
+static void hash_rows(uint64_t out[2], const float *x, int64_t n)
 {
-    const int64_t row = longest * MOTION_POSE;
-    float *scratch = malloc((size_t)omp_get_max_threads() * (size_t)row * sizeof *scratch);
-    if (!scratch) return me_fail_mem(err, "features");
-    int64_t bad = n;
-#pragma omp parallel for schedule(dynamic, 8) reduction(min : bad)
-    for (int64_t i = 0; i < n; i++) {
-        float *f = scratch + omp_get_thread_num() * row;
-        features_of(f, e, &clips[i]);
-        int64_t count = kept(&clips[i]) * MOTION_POSE;
-        uint64_t bytes = (uint64_t)count * sizeof *f;
-        ids[i] = (identity){.hash = {me_hash64(f, bytes, 1), me_hash64(f, bytes, 2)},
-                            .frames = kept(&clips[i]),
-                            .clip = i};
-        if (!all_finite(f, count) && i < bad) bad = i;
-    }
+    const uint64_t odd = 0x9e3779b97f4a7c15U;
+    uint64_t lane[4] = {1, 2, 3, (uint64_t)n};
+    const unsigned char *p = (const unsigned char *)x;
+    const int64_t bytes = n * (int64_t)sizeof *x;
+    int64_t at = 0;
+    for (; at + 32 <= bytes; at += 32)
+        for (int i = 0; i < 4; i++) {
+            uint64_t word;
+            memcpy(&word, p + at + 8 * i, sizeof word);
+            lane[i] = (lane[i] ^ word) * odd;
+            lane[i] ^= lane[i] >> 29;
+        }
+    const uint64_t tail = me_hash64(p + at, (uint64_t)(bytes - at), 0);
+    out[0] = me_hash64(lane, sizeof lane, tail);
+    out[1] = me_hash64(lane, sizeof lane, ~tail);
+}
+
+static me_code explain_not_finite(const work *w, int64_t longest, me_err *err)
+{
+    float *f = malloc((size_t)(longest * MOTION_POSE) * sizeof *f);
+    if (!f) return me_fail_mem(err, "features");
     me_code code = ME_OK;
-    if (bad < n) {
-        features_of(scratch, e, &clips[bad]);
-        code = explain_not_finite(scratch, &clips[bad], err);
+    for (int64_t c = 0; c < w->n && !code; c++) {
+        features_of(f, w->encoder, &w->clips[c]);
+        for (int64_t i = 0; i < kept(&w->clips[c]) * MOTION_POSE && !code; i++)
+            if (!isfinite(f[i]))
+                code = me_fail(
+                    err, ME_EDATA, "%s: feature %lld of frame %lld is not a finite number",
+                    w->clips[c].name, (long long)(i % MOTION_POSE), (long long)(i / MOTION_POSE));
     }
-    free(scratch);
+    free(f);
     return code;
 }
 
+typedef struct by_length {
+    int64_t frames, clip;
+} by_length;
+
 /* Longest first, so that memory is at its largest in the first chunk. */
-static int by_content(const void *pa, const void *pb)
+static int longest_first(const void *pa, const void *pb)
 {
-    const identity *a = pa, *b = pb;
+    const by_length *a = pa, *b = pb;
     if (a->frames != b->frames) return a->frames < b->frames ? 1 : -1;
-    for (int i = 0; i < 2; i++)
-        if (a->hash[i] != b->hash[i]) return a->hash[i] < b->hash[i] ? -1 : 1;
     return a->clip < b->clip ? -1 : a->clip > b->clip;
 }
 
-static bool same_content(const identity *a, const identity *b)
+static me_code sort_clips(work *w, me_err *err)
 {
-    return a->frames == b->frames && a->hash[0] == b->hash[0] && a->hash[1] == b->hash[1];
+    by_length *all = malloc((size_t)w->n * sizeof *all);
+    if (!all) return me_fail_mem(err, "the order of motions");
+    for (int64_t i = 0; i < w->n; i++) all[i] = (by_length){kept(&w->clips[i]), i};
+    qsort(all, (size_t)w->n, sizeof *all, longest_first);
+    for (int64_t i = 0; i < w->n; i++) w->order[i] = all[i].clip;
+    free(all);
+    return ME_OK;
 }
 
-/* Sorts, numbers the distinct inputs, and moves one of each to the front; slots[i] is clip i's. */
-static int64_t number_distinct(identity *ids, int64_t *slots, int64_t n)
-{
-    qsort(ids, (size_t)n, sizeof *ids, by_content);
-    int64_t distinct = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!distinct || !same_content(&ids[i], &ids[distinct - 1])) ids[distinct++] = ids[i];
-        slots[ids[i].clip] = distinct - 1;
-    }
-    return distinct;
-}
-
-static int64_t chunk_end(const identity *ids, int64_t from, int64_t n, int64_t max_clips,
-                         int64_t max_tokens)
+static int64_t chunk_end(const work *w, int64_t from, int64_t max_clips, int64_t max_tokens)
 {
     int64_t tokens = 0, to = from;
-    while (to < n && (!max_clips || to - from < max_clips)) {
-        tokens += ids[to].frames + TMR_TOKENS;
+    while (to < w->n && (!max_clips || to - from < max_clips)) {
+        tokens += kept(&w->clips[w->order[to]]) + TMR_TOKENS;
         if (to > from && tokens > max_tokens) break;
         to++;
     }
     return to;
 }
 
-/* Features of ids[from..to), end to end, and their lengths. */
-static int64_t fill_chunk(float *features, int32_t *lengths, const tmr_encoder *e,
-                          const tmr_clip *clips, const identity *ids, int64_t from, int64_t to,
-                          int64_t *start)
+/* Features, end to end, and identities of the clips at order[from..to), as tasks of the present
+ * team. */
+static void start_chunk(float *features, work *w, int64_t from, int64_t to)
 {
     int64_t frames = 0;
     for (int64_t i = from; i < to; i++) {
-        start[i - from] = frames;
-        lengths[i - from] = (int32_t)ids[i].frames;
-        frames += ids[i].frames;
+        w->start[i - from] = frames;
+        frames += kept(&w->clips[w->order[i]]);
     }
-#pragma omp parallel for schedule(dynamic, 4)
-    for (int64_t i = from; i < to; i++)
-        features_of(features + start[i - from] * MOTION_POSE, e, &clips[ids[i].clip]);
-    return frames;
+#pragma omp taskloop nogroup grainsize(4)
+    for (int64_t i = from; i < to; i++) {
+        const tmr_clip *c = &w->clips[w->order[i]];
+        float *f = features + w->start[i - from] * MOTION_POSE;
+        identity *id = &w->ids[i - from];
+        features_of(f, w->encoder, c);
+        hash_rows(id->hash, f, kept(c) * MOTION_POSE);
+        id->frames = kept(c);
+        id->finite = all_finite(f, kept(c) * MOTION_POSE);
+    }
 }
 
-typedef struct chunks {
-    int64_t *start; /* first frame of each clip in its chunk */
-    int32_t *lengths;
-    float *features;
-} chunks;
+/* Waits for the tasks. False when a clip is not finite. */
+static bool finish_chunk(work *w, int64_t from, int64_t to)
+{
+    const double begun = me_seconds();
+#pragma omp taskwait
+    w->feature_seconds += me_seconds() - begun;
+    for (int64_t i = from; i < to; i++)
+        if (!w->ids[i - from].finite) return false;
+    return true;
+}
 
-static me_code encode_distinct(float *out, tmr_encoder *e, nn_backend *be, const tmr_clip *clips,
-                               const identity *ids, int64_t n, const tmr_embed_options *o,
+/* The slot of `id`, which gets the next one when it is new. */
+static int64_t slot_of(work *w, const identity *id)
+{
+    size_t at = id->hash[0] & (w->places - 1);
+    for (; w->table[at].slot >= 0; at = (at + 1) & (w->places - 1)) {
+        const identity *there = &w->table[at];
+        if (there->frames == id->frames && there->hash[0] == id->hash[0] &&
+            there->hash[1] == id->hash[1])
+            return there->slot;
+    }
+    w->table[at] = *id;
+    return w->table[at].slot = w->distinct++;
+}
+
+/* Numbers the chunk's clips and moves the new ones' features together. Returns how many are new;
+ * their lengths are in w->lengths. */
+static int64_t keep_new(float *features, work *w, int64_t from, int64_t to, int64_t *frames)
+{
+    int64_t fresh = 0;
+    *frames = 0;
+    for (int64_t i = from; i < to; i++) {
+        const identity *id = &w->ids[i - from];
+        const int64_t before = w->distinct, slot = slot_of(w, id);
+        w->slots[w->order[i]] = slot;
+        if (slot < before) continue;
+        if (*frames != w->start[i - from])
+            memmove(features + *frames * MOTION_POSE, features + w->start[i - from] * MOTION_POSE,
+                    (size_t)(id->frames * MOTION_POSE) * sizeof *features);
+        w->lengths[fresh++] = (int32_t)id->frames;
+        *frames += id->frames;
+    }
+    w->frames += *frames;
+    return fresh;
+}
+
+/* What encode_chunks needs beside the work. */
+typedef struct stage {
+    nn_ctx ctx;
+    const tmr_embed_options *options;
+    int64_t max_tokens;
+    float *host[2];       /* features of two chunks */
+    nn_tensor *device[2]; /* the same */
+    nn_tensor *positions, *all;
+} stage;
+
+/* Queues the encoder for `n` clips, whose rows go to all[first..). */
+static void encode_chunk(stage *s, work *w, int turn, int64_t first, int64_t n, int64_t frames)
+{
+    nn_ctx *ctx = &s->ctx;
+    const int64_t width = w->encoder->config.width;
+    nn_mark_state mark = nn_mark(ctx);
+    nn_tensor *x = nn_rows(ctx, s->device[turn], 0, frames);
+    nn_tensor *mu = tmr_encode(ctx, w->encoder, x, w->lengths, n, s->positions, s->options->gelu);
+    if (mu->dtype != NN_F32) mu = nn_cast(ctx, mu, NN_F32);
+    if (!ctx->err.code)
+        ctx->be->copy(ctx->be, (float *)s->all->data + first * width, mu->data,
+                      (size_t)(n * width) * sizeof(float));
+    nn_rewind(ctx, mark);
+}
+
+/* Runs on one thread of a team. Returns ME_EDATA when a clip is not finite; the encoder's failures
+ * stay in the context. */
+static me_code encode_chunks(stage *s, work *w)
+{
+    nn_backend *be = s->ctx.be;
+    const tmr_embed_options *o = s->options;
+    int turn = 0;
+    /* A short chunk first, so that a device has work early. */
+    int64_t to = chunk_end(w, 0, o->batch_clips, s->max_tokens / 4);
+    start_chunk(s->host[0], w, 0, to);
+    for (int64_t from = 0; from < w->n && !s->ctx.err.code; turn = 1 - turn) {
+        if (!finish_chunk(w, from, to)) return ME_EDATA;
+        const int64_t first = w->distinct;
+        int64_t frames;
+        const int64_t n = keep_new(s->host[turn], w, from, to, &frames);
+        be->upload_ahead(be, s->device[turn]->data, s->host[turn],
+                         (size_t)(frames * MOTION_POSE) * sizeof(float));
+        from = to;
+        if (from < w->n) {
+            to = chunk_end(w, from, o->batch_clips, s->max_tokens);
+            start_chunk(s->host[1 - turn], w, from, to);
+        }
+        if (n) encode_chunk(s, w, turn, first, n, frames);
+        me_progress(o->log, "embedding", from, w->n);
+    }
+#pragma omp taskwait
+    return ME_OK;
+}
+
+/* Embeddings of the distinct clips into out, (w->distinct, width). */
+static me_code encode_distinct(float *out, work *w, nn_backend *be, const tmr_embed_options *o,
                                me_err *err)
 {
-    const int64_t width = e->config.width;
-    const int64_t max_tokens = o->batch_tokens                ? o->batch_tokens
-                               : strcmp(be->name, "cpu") == 0 ? CPU_TOKENS
-                                                              : DEVICE_TOKENS;
-    const int64_t longest = ids[0].frames;
-    const int64_t most = longest > max_tokens ? longest : max_tokens;
-    chunks c = {.start = malloc((size_t)n * sizeof *c.start),
-                .lengths = malloc((size_t)n * sizeof *c.lengths),
-                .features = malloc((size_t)most * MOTION_POSE * sizeof *c.features)};
-    nn_ctx ctx = {0};
-    me_code code = c.start && c.lengths && c.features ? ME_OK : me_fail_mem(err, "features");
+    tmr_encoder *e = w->encoder;
+    const int64_t width = e->config.width, longest = kept(&w->clips[w->order[0]]);
+    const bool cpu = strcmp(be->name, "cpu") == 0;
+    stage s = {.options = o,
+               .max_tokens = o->batch_tokens ? o->batch_tokens
+                             : cpu           ? CPU_TOKENS
+                                             : DEVICE_TOKENS};
+    const int64_t most = longest > s.max_tokens ? longest : s.max_tokens;
     const nn_precision precision = be->best == NN_FP32 ? NN_FP32 : o->precision;
+    void *host[2] = {NULL, NULL};
+    me_code code = ME_OK, found = ME_OK;
+    for (int i = 0; i < 2 && !code; i++) {
+        code = be->host_alloc(be, (size_t)most * MOTION_POSE * sizeof(float), &host[i], err);
+        s.host[i] = host[i];
+    }
     if (!code && precision == NN_BF16_MIXED) code = nn_params_shadow(&e->params, err);
-    if (!code) code = nn_ctx_open(&ctx, be, precision, err);
+    if (!code) code = nn_ctx_open(&s.ctx, be, precision, err);
     if (code) goto done;
-
-    nn_tensor *positions = tmr_positions_new(&ctx, longest + TMR_TOKENS, width);
-    nn_tensor *all = nn_new2(&ctx, NN_F32, n, width);
-    for (int64_t from = 0, to; from < n && !ctx.err.code; from = to) {
-        to = chunk_end(ids, from, n, o->batch_clips, max_tokens);
-        int64_t frames = fill_chunk(c.features, c.lengths, e, clips, ids, from, to, c.start);
-        nn_mark_state mark = nn_mark(&ctx);
-        nn_tensor *x = nn_from_host(&ctx, c.features, frames, MOTION_POSE);
-        nn_tensor *mu = tmr_encode(&ctx, e, x, c.lengths, to - from, positions, o->gelu);
-        if (mu->dtype != NN_F32) mu = nn_cast(&ctx, mu, NN_F32);
-        if (!ctx.err.code)
-            be->copy(be, (float *)all->data + from * width, mu->data,
-                     (size_t)((to - from) * width) * sizeof(float));
-        nn_rewind(&ctx, mark);
-        me_progress(o->log, "embedding", to, n);
+    s.positions = tmr_positions_new(&s.ctx, longest + TMR_TOKENS, width);
+    s.all = nn_new2(&s.ctx, NN_F32, w->n, width);
+    for (int i = 0; i < 2; i++) s.device[i] = nn_new2(&s.ctx, NN_F32, most, MOTION_POSE);
+    if (!s.ctx.err.code) {
+        /* The cpu back end has a team of its own in every operation. */
+#pragma omp parallel if (!cpu)
+#pragma omp single
+        found = encode_chunks(&s, w);
     }
     me_progress_end(o->log);
-    code = nn_status(&ctx, err);
-    if (!code) code = nn_to_host(&ctx, all, out, err);
+    code = found ? explain_not_finite(w, longest, err) : nn_status(&s.ctx, err);
+    if (!code) be->download(be, out, s.all->data, (size_t)(w->distinct * width) * sizeof *out);
+    if (!code) code = nn_status(&s.ctx, err);
 
 done:
-    nn_ctx_close(&ctx);
-    free(c.start);
-    free(c.lengths);
-    free(c.features);
+    be->sync(be);
+    nn_ctx_close(&s.ctx);
+    for (int i = 0; i < 2; i++) be->host_release(be, host[i]);
     return code;
 }
 
@@ -220,38 +325,55 @@ static me_code scatter(float *out, const float *rows, const int64_t *slots, cons
     return ME_OK;
 }
 
+static void close_work(work *w)
+{
+    free(w->order);
+    free(w->slots);
+    free(w->table);
+    free(w->ids);
+    free(w->start);
+    free(w->lengths);
+}
+
+static me_code open_work(work *w, tmr_encoder *e, const tmr_clip *clips, int64_t n, me_err *err)
+{
+    *w = (work){.encoder = e, .clips = clips, .n = n, .places = 16};
+    while (w->places < 2 * (size_t)n) w->places *= 2;
+    w->order = malloc((size_t)n * sizeof *w->order);
+    w->slots = malloc((size_t)n * sizeof *w->slots);
+    w->table = malloc(w->places * sizeof *w->table);
+    w->ids = malloc((size_t)n * sizeof *w->ids);
+    w->start = malloc((size_t)n * sizeof *w->start);
+    w->lengths = malloc((size_t)n * sizeof *w->lengths);
+    if (!w->order || !w->slots || !w->table || !w->ids || !w->start || !w->lengths)
+        return me_fail_mem(err, "embeddings");
+    for (size_t i = 0; i < w->places; i++) w->table[i].slot = -1;
+    return sort_clips(w, err);
+}
+
 me_code tmr_embed(float *out, int64_t *same, tmr_encoder *e, nn_backend *be, const tmr_clip *clips,
                   int64_t n, const tmr_embed_options *options, tmr_embed_report *report,
                   me_err *err)
 {
     assert(e->config.features == MOTION_POSE);
-    tmr_embed_report r = {0};
-    int64_t longest, distinct = 0;
-    me_code code = check_lengths(clips, n, &longest, err);
+    me_code code = check_lengths(clips, n, err);
     if (code || n == 0) return code;
 
-    const double start = me_seconds();
-    identity *ids = malloc((size_t)n * sizeof *ids);
-    int64_t *slots = malloc((size_t)n * sizeof *slots);
-    float *rows = NULL;
-    code = ids && slots ? identify(ids, e, clips, n, longest, err) : me_fail_mem(err, "embeddings");
-    r.feature_seconds = me_seconds() - start;
-    if (!code) {
-        distinct = number_distinct(ids, slots, n);
-        rows = malloc((size_t)distinct * (size_t)e->config.width * sizeof *rows);
-        code = rows ? encode_distinct(rows, e, be, clips, ids, distinct, options, err)
-                    : me_fail_mem(err, "embeddings");
-    }
-    if (!code) code = scatter(out, rows, slots, clips, n, e->config.width, err);
-    if (!code && same) memcpy(same, slots, (size_t)n * sizeof *slots);
-    if (!code && report) {
-        for (int64_t i = 0; i < distinct; i++) r.frames += ids[i].frames;
-        r.distinct = distinct;
-        r.encode_seconds = me_seconds() - start - r.feature_seconds;
-        *report = r;
-    }
+    const double begun = me_seconds();
+    const int64_t width = e->config.width;
+    work w;
+    float *rows = malloc((size_t)n * (size_t)width * sizeof *rows);
+    code = open_work(&w, e, clips, n, err);
+    if (!code && !rows) code = me_fail_mem(err, "embeddings");
+    if (!code) code = encode_distinct(rows, &w, be, options, err);
+    if (!code) code = scatter(out, rows, w.slots, clips, n, width, err);
+    if (!code && same) memcpy(same, w.slots, (size_t)n * sizeof *same);
+    if (!code && report)
+        *report = (tmr_embed_report){.distinct = w.distinct,
+                                     .frames = w.frames,
+                                     .feature_seconds = w.feature_seconds,
+                                     .encode_seconds = me_seconds() - begun - w.feature_seconds};
     free(rows);
-    free(slots);
-    free(ids);
+    close_work(&w);
     return code;
 }

@@ -1,8 +1,8 @@
 /* tmr/embed.h: motions to embeddings. Features, normaliser, and the encoder over packed chunks.
  *
  * Every distinct input is encoded once: clips whose normalised features are equal, bit for bit,
- * share one embedding, so that exact ties stay exact (spec evaluation 5.7, trap 7). The order of
- * encoding depends on the inputs alone, never on the order in which they are given.
+ * share one embedding, so that exact ties stay exact (spec evaluation 5.7, trap 7). An embedding
+ * does not depend on what else is encoded, nor on any order.
  */
 #ifndef TMR_EMBED_H
 #define TMR_EMBED_H
@@ -28,7 +28,7 @@ typedef struct tmr_embed_options {
 typedef struct tmr_embed_report {
     int64_t distinct;       /* sequences that were encoded */
     int64_t frames;         /* of those */
-    double feature_seconds; /* features and hashes */
+    double feature_seconds; /* of waiting for features and hashes */
     double encode_seconds;  /* the rest, the device's work included */
 } tmr_embed_report;
 

@@ -10,7 +10,9 @@
  * shared-memory loads of 16 bytes feed 128 multiply-adds. A warp's 16 rows of weights pass through
  * shared memory between the two products. */
 struct simt {
-    static constexpr int WARPS = 4, BLOCKS = 3, ROWS = 8, COLUMNS = 4, SPARE_COLUMNS = SPARE_STRIDE;
+    static constexpr bool ROUNDS = false;
+    static constexpr int WARPS = 4, BLOCKS = 3, BUFFERS = 1, ROWS = 8, COLUMNS = 4,
+                         SPARE_COLUMNS = SPARE_STRIDE;
     static constexpr __host__ __device__ int outputs(int hd) { return hd / 16; }
     static __device__ __forceinline__ int lane() { return threadIdx.x & 31; }
     static __device__ __forceinline__ int row(int i)

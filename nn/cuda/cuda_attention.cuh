@@ -21,7 +21,8 @@
  *                               row by row
  *   row_sum, row_max            over the threads that share a row
  *   WARPS, BLOCKS               of a forward block; such blocks that should fit one multiprocessor
- *   round, exponential          what a stored operand is rounded to; e^x
+ *   BUFFERS                     of the forward's tiles of k and v: 1 or 2
+ *   round, ROUNDS, exponential  what a stored operand is rounded to, if it is; e^x
  */
 #ifndef NN_CUDA_ATTENTION_CUH
 #define NN_CUDA_ATTENTION_CUH
@@ -80,12 +81,21 @@ static __device__ __forceinline__ void load_tile(float *tile, const T *src, int6
     }
 }
 
+static __device__ __forceinline__ void store2(float *p, float x, float y)
+{
+    *reinterpret_cast<float2 *>(p) = make_float2(x, y);
+}
+static __device__ __forceinline__ void store2(bf16 *p, float x, float y)
+{
+    *reinterpret_cast<__nv_bfloat162 *>(p) = __floats2bfloat162_rn(x, y);
+}
+
 /* Writes a product's rows, times `factor(i)`, to dst (this head's first element of the tile's row
- * 0). */
+ * 0). A thread's columns 2j and 2j + 1 are neighbours in every engine. */
 template <typename ENGINE, typename T, int HD, typename F>
 static __device__ __forceinline__ void
 store_rows(T *dst, const float (&o)[ENGINE::ROWS][ENGINE::outputs(HD)], int64_t stride, int rows,
-           int head_dim, F factor)
+           int head_dim, bool vec, F factor)
 {
 #pragma unroll
     for (int i = 0; i < ENGINE::ROWS; i++) {
@@ -93,9 +103,54 @@ store_rows(T *dst, const float (&o)[ENGINE::ROWS][ENGINE::outputs(HD)], int64_t 
         if (r >= rows) continue;
         float by = factor(i);
 #pragma unroll
-        for (int j = 0; j < ENGINE::outputs(HD); j++) {
+        for (int j = 0; j < ENGINE::outputs(HD); j += 2) {
             int c = ENGINE::template output<HD>(j);
-            if (c < head_dim) store1(dst + r * stride + c, o[i][j] * by);
+            T *to = dst + r * stride + c;
+            if (vec && c + 2 <= head_dim) {
+                store2(to, o[i][j] * by, o[i][j + 1] * by);
+                continue;
+            }
+            if (c < head_dim) store1(to, o[i][j] * by);
+            if (c + 1 < head_dim) store1(to + 1, o[i][j + 1] * by);
+        }
+    }
+}
+
+/* load_tile in two halves for f32: the copies start here and travel while the thread goes on;
+ * finish_tile, after wait_tiles, rounds what this thread has copied. bf16 is widened on the way, so
+ * it is loaded at once. */
+template <typename ENGINE, typename T, int HD, int HEIGHT>
+static __device__ __forceinline__ void start_tile(float *tile, const T *src, int64_t stride,
+                                                  int rows, int head_dim, bool vec)
+{
+    if constexpr (sizeof(T) == sizeof(float)) {
+        for (int i = threadIdx.x; vec && i < HEIGHT * HD / 4; i += (int)blockDim.x) {
+            int r = i / (HD / 4), c = i % (HD / 4) * 4;
+            bool there = r < rows && c < head_dim; /* zeros are written elsewhere */
+            const T *from = there ? src + r * stride + c : src;
+            uint32_t to = (uint32_t)__cvta_generic_to_shared(tile + r * (HD + 4) + c);
+            asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+                         "r"(there ? 16 : 0)
+                         : "memory");
+        }
+        if (vec) return;
+    }
+    load_tile<ENGINE, T, HD, HEIGHT>(tile, src, stride, rows, head_dim, vec);
+}
+
+static __device__ __forceinline__ void wait_tiles(void)
+{
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+template <typename ENGINE, typename T, int HD, int HEIGHT>
+static __device__ __forceinline__ void finish_tile(float *tile, bool vec)
+{
+    if constexpr (sizeof(T) == sizeof(float) && ENGINE::ROUNDS) {
+#pragma unroll 4
+        for (int i = threadIdx.x; vec && i < HEIGHT * HD / 4; i += (int)blockDim.x) {
+            float *at = tile + i / (HD / 4) * (HD + 4) + i % (HD / 4) * 4;
+            store4(at, ENGINE::round(load4(at)));
         }
     }
 }
@@ -111,23 +166,32 @@ static __device__ __forceinline__ void load_seen(int *seen, const nn_attention_a
 }
 
 /* Forward. Grid: (sequences * heads, ceil(longest_q / (16 WARPS))). Moves q once, k and v once for
- * every block of queries (from L2 after the first), out once. */
+ * every block of queries (from L2 after the first), out once. Where an engine has two BUFFERS, the
+ * next tiles of k and v travel while the present ones are used. */
 template <typename ENGINE, typename T, int HD>
 static __global__ void __launch_bounds__(32 * ENGINE::WARPS, HD > 64 ? 1 : ENGINE::BLOCKS)
     attention_fwd_kernel(nn_attention_args p, bool vec)
 {
-    constexpr int OWN = 16 * ENGINE::WARPS;
+    constexpr int OWN = 16 * ENGINE::WARPS, SIZE = TILE * (HD + 4), BUFFERS = ENGINE::BUFFERS;
     extern __shared__ float4 shared_raw[];
-    __shared__ int seen[TILE];
-    float *q = (float *)shared_raw, *k = q + OWN * (HD + 4), *v = k + TILE * (HD + 4);
-    float *spare = v + TILE * (HD + 4);
+    __shared__ int seen_all[BUFFERS][TILE];
+    float *q = (float *)shared_raw, *kv = q + OWN * (HD + 4), *spare = kv + 2 * BUFFERS * SIZE;
     attention_head h = find_head(p);
     int first = (int)blockIdx.y * OWN, rows = min(OWN, h.nq - first);
     if (rows <= 0) return;
     bool working = (int)(threadIdx.x / 32) * 16 < rows; /* this warp has rows of its own */
     int64_t column = (int64_t)h.head * p.head_dim;
-    load_tile<ENGINE, T, HD, OWN>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column,
-                                  p.q_stride, rows, p.head_dim, vec);
+    auto start_keys = [&](int from, int buffer) {
+        int live = min(TILE, h.nk - from);
+        int64_t at = (h.k_from + from) * p.kv_stride + column;
+        float *k = kv + 2 * buffer * SIZE;
+        start_tile<ENGINE, T, HD, TILE>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
+        start_tile<ENGINE, T, HD, TILE>(k + SIZE, (const T *)p.v + at, p.kv_stride, live,
+                                        p.head_dim, vec);
+        load_seen(seen_all[buffer], p, h, from);
+    };
+    start_tile<ENGINE, T, HD, OWN>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column,
+                                   p.q_stride, rows, p.head_dim, vec);
     uint32_t threshold = dropout_threshold(p.dropout);
     float kept = 1.f / (1.f - p.dropout);
 
@@ -140,51 +204,60 @@ static __global__ void __launch_bounds__(32 * ENGINE::WARPS, HD > 64 ? 1 : ENGIN
         for (int j = 0; j < ENGINE::outputs(HD); j++) o[i][j] = 0.f;
     }
     int end = p.causal ? min(h.nk, first + OWN) : h.nk;
+    if (end > 0) start_keys(0, 0);
     for (int from = 0; from < end; from += TILE) {
-        int live = min(TILE, h.nk - from);
+        int live = min(TILE, h.nk - from), buffer = BUFFERS == 2 ? from / TILE % 2 : 0;
+        float *k = kv + 2 * buffer * SIZE, *v = k + SIZE;
+        const int *seen = seen_all[buffer];
+        wait_tiles();
+        if (from == 0) finish_tile<ENGINE, T, HD, OWN>(q, vec);
+        finish_tile<ENGINE, T, HD, TILE>(k, vec);
+        finish_tile<ENGINE, T, HD, TILE>(v, vec);
         __syncthreads();
-        int64_t at = (h.k_from + from) * p.kv_stride + column;
-        load_tile<ENGINE, T, HD, TILE>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
-        load_tile<ENGINE, T, HD, TILE>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
-        load_seen(seen, p, h, from);
-        __syncthreads();
-        if (!working) continue;
-        float s[ENGINE::ROWS][ENGINE::COLUMNS];
-        ENGINE::template dot<HD>(s, q, k, live);
-#pragma unroll
-        for (int i = 0; i < ENGINE::ROWS; i++) {
-            float most = -INFINITY;
-#pragma unroll
-            for (int j = 0; j < ENGINE::COLUMNS; j++) {
-                int c = ENGINE::column(j);
-                bool visible = seen[c] && (!p.causal || from + c <= first + ENGINE::row(i));
-                s[i][j] = visible ? s[i][j] * p.scale : -INFINITY;
-                most = fmaxf(most, s[i][j]);
-            }
-            most = fmaxf(ENGINE::row_max(most), top[i]);
-            float base = most == -INFINITY ? 0.f : most; /* nothing visible so far: weights 0 */
-            float shrink = ENGINE::exponential(top[i] - base);
-            top[i] = most;
-            sum[i] *= shrink;
-#pragma unroll
-            for (int j = 0; j < ENGINE::outputs(HD); j++) o[i][j] *= shrink;
-#pragma unroll
-            for (int j = 0; j < ENGINE::COLUMNS; j++) {
-                s[i][j] = ENGINE::exponential(s[i][j] - base);
-                sum[i] += s[i][j];
-            }
-        }
-        if (p.dropout > 0.f) {
+        /* Everyone is past the tiles before these, whose place the next ones take. */
+        if (BUFFERS == 2 && from + TILE < end) start_keys(from + TILE, 1 - buffer);
+        if (working) {
+            float s[ENGINE::ROWS][ENGINE::COLUMNS];
+            ENGINE::template dot<HD>(s, q, k, live);
 #pragma unroll
             for (int i = 0; i < ENGINE::ROWS; i++) {
+                float most = -INFINITY;
 #pragma unroll
                 for (int j = 0; j < ENGINE::COLUMNS; j++) {
-                    s[i][j] *= attention_kept(p, h, first + ENGINE::row(i),
-                                              from + ENGINE::column(j), threshold, kept);
+                    int c = ENGINE::column(j);
+                    bool visible = seen[c] && (!p.causal || from + c <= first + ENGINE::row(i));
+                    s[i][j] = visible ? s[i][j] * p.scale : -INFINITY;
+                    most = fmaxf(most, s[i][j]);
+                }
+                most = fmaxf(ENGINE::row_max(most), top[i]);
+                float base = most == -INFINITY ? 0.f : most; /* nothing visible so far: weights 0 */
+                float shrink = ENGINE::exponential(top[i] - base);
+                top[i] = most;
+                sum[i] *= shrink;
+#pragma unroll
+                for (int j = 0; j < ENGINE::outputs(HD); j++) o[i][j] *= shrink;
+#pragma unroll
+                for (int j = 0; j < ENGINE::COLUMNS; j++) {
+                    s[i][j] = ENGINE::exponential(s[i][j] - base);
+                    sum[i] += s[i][j];
                 }
             }
+            if (p.dropout > 0.f) {
+#pragma unroll
+                for (int i = 0; i < ENGINE::ROWS; i++) {
+#pragma unroll
+                    for (int j = 0; j < ENGINE::COLUMNS; j++) {
+                        s[i][j] *= attention_kept(p, h, first + ENGINE::row(i),
+                                                  from + ENGINE::column(j), threshold, kept);
+                    }
+                }
+            }
+            ENGINE::template weigh<HD>(o, s, spare, v, live);
         }
-        ENGINE::template weigh<HD>(o, s, spare, v, live);
+        if (BUFFERS == 1 && from + TILE < end) {
+            __syncthreads();
+            start_keys(from + TILE, 0);
+        }
     }
     if (!working) return;
 #pragma unroll
@@ -198,7 +271,8 @@ static __global__ void __launch_bounds__(32 * ENGINE::WARPS, HD > 64 ? 1 : ENGIN
     }
     int64_t width = (int64_t)p.heads * p.head_dim;
     store_rows<ENGINE, T, HD>((T *)p.out + (h.q_from + first) * width + column, o, width, rows,
-                              p.head_dim, [&](int i) { return sum[i] > 0.f ? 1.f / sum[i] : 0.f; });
+                              p.head_dim, vec,
+                              [&](int i) { return sum[i] > 0.f ? 1.f / sum[i] : 0.f; });
 }
 
 /* Backward, queries: dq = scale dS K, dS = P (dP - delta), dP = dO V^T (times dropout's factors).
@@ -263,7 +337,7 @@ static __global__ void __launch_bounds__(32 * BACKWARD_WARPS, HD > 64 ? 1 : 2)
     }
     if (!working) return;
     store_rows<ENGINE, T, HD>((T *)p.dq + row0 * p.q_stride + column, dq, p.q_stride, rows,
-                              p.head_dim, [&](int) { return p.scale; });
+                              p.head_dim, vec, [&](int) { return p.scale; });
 }
 
 /* Backward, keys: the block's rows are keys and the columns queries, so that the weights come out
@@ -331,9 +405,9 @@ static __global__ void __launch_bounds__(32 * BACKWARD_WARPS, HD > 64 ? 1 : 2)
         ENGINE::template weigh<HD>(dk, dp, spare, q, live);
     }
     if (!working) return;
-    store_rows<ENGINE, T, HD>((T *)p.dk + keys, dk, p.kv_stride, rows, p.head_dim,
+    store_rows<ENGINE, T, HD>((T *)p.dk + keys, dk, p.kv_stride, rows, p.head_dim, vec,
                               [&](int) { return p.scale; });
-    store_rows<ENGINE, T, HD>((T *)p.dv + keys, dv, p.kv_stride, rows, p.head_dim,
+    store_rows<ENGINE, T, HD>((T *)p.dv + keys, dv, p.kv_stride, rows, p.head_dim, vec,
                               [&](int) { return 1.f; });
 }
 
@@ -342,7 +416,7 @@ static __global__ void __launch_bounds__(32 * BACKWARD_WARPS, HD > 64 ? 1 : 2)
 
 static inline bool attention_vec(const nn_attention_args *p)
 {
-    const void *all[] = {p->q, p->k, p->v, p->dout};
+    const void *all[] = {p->q, p->k, p->v, p->out, p->dout, p->dq, p->dk, p->dv};
     bool vec = p->head_dim % 4 == 0 && p->q_stride % 4 == 0 && p->kv_stride % 4 == 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         vec = vec && nn_cuda_vec4(all[i], p->dtype);
@@ -370,8 +444,8 @@ static void launch_attention(nn_cuda *cu, const nn_attention_args *p, K kernel, 
 template <typename ENGINE, typename T, int HD>
 static void run_attention_fwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    launch_attention<ENGINE, HD>(cu, p, attention_fwd_kernel<ENGINE, T, HD>, ENGINE::WARPS, 1, 2,
-                                 p->longest_q, "attention_fwd_kernel");
+    launch_attention<ENGINE, HD>(cu, p, attention_fwd_kernel<ENGINE, T, HD>, ENGINE::WARPS, 1,
+                                 2 * ENGINE::BUFFERS, p->longest_q, "attention_fwd_kernel");
 }
 
 /* p->delta is filled already. */

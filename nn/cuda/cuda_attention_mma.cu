@@ -31,7 +31,9 @@ static __device__ __forceinline__ void mma_tf32(float &c0, float &c1, float &c2,
 /* A warp's 16 rows are one m16 tile: a thread holds rows g and g + 8, and of every 8 columns 2t and
  * 2t + 1. Groups of 8 columns past `live` are skipped. */
 struct tensor_cores {
-    static constexpr int WARPS = 8, BLOCKS = 2, ROWS = 2, COLUMNS = 16, SPARE_COLUMNS = 0;
+    static constexpr bool ROUNDS = true;
+    static constexpr int WARPS = 8, BLOCKS = 2, BUFFERS = 2, ROWS = 2, COLUMNS = 16,
+                         SPARE_COLUMNS = 0;
     static constexpr __host__ __device__ int outputs(int hd) { return hd / 4; }
     static __device__ __forceinline__ int g() { return (threadIdx.x & 31) >> 2; }
     static __device__ __forceinline__ int t() { return threadIdx.x & 3; }

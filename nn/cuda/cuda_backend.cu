@@ -46,12 +46,16 @@ static me_code status(nn_backend *be, me_err *err)
 /* ---- memory ------------------------------------------------------------------------------------
  */
 
+/* Memory is taken from the driver's pool in the order of the stream and goes back there, so that a
+ * context after another costs nothing. */
 static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
 {
     nn_cuda *cu = nn_cuda_of(be);
     *out = NULL;
     if (cu->capturing) return me_fail(err, ME_EBUG, "cuda: memory was asked for inside a graph");
-    cudaError_t code = cudaMalloc(out, bytes ? bytes : 1);
+    /* What had it before may still be queued: the next upload ahead waits for that. */
+    cu->ahead_ordered = false;
+    cudaError_t code = cudaMallocAsync(out, bytes ? bytes : 1, cu->stream);
     if (code == cudaSuccess) return ME_OK;
     cudaGetLastError(); /* running out of memory is no lasting failure */
     size_t left = 0, total = 0;
@@ -63,7 +67,8 @@ static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
 
 static void release(nn_backend *be, void *p)
 {
-    if (p) nn_cuda_check(nn_cuda_of(be), cudaFree(p), "freeing memory");
+    nn_cuda *cu = nn_cuda_of(be);
+    if (p) nn_cuda_check(cu, cudaFreeAsync(p, cu->stream), "freeing memory");
 }
 
 static void download(nn_backend *be, void *host, const void *src, size_t bytes)
@@ -167,6 +172,9 @@ static const nn_backend table = {
     .release = release,
     .upload = nn_cuda_upload,
     .download = download,
+    .host_alloc = nn_cuda_host_alloc,
+    .host_release = nn_cuda_host_release,
+    .upload_ahead = nn_cuda_upload_ahead,
     .copy = copy,
     .zero = zero,
 
@@ -246,6 +254,16 @@ static me_code choose_device(nn_cuda *cu, int device, me_err *err)
     return ME_OK;
 }
 
+/* The driver's pool gives memory back to the device when this process ends, not at every wait. */
+static cudaError_t keep_memory(int device)
+{
+    cudaMemPool_t pool;
+    uint64_t threshold = UINT64_MAX;
+    cudaError_t code = cudaDeviceGetDefaultMemPool(&pool, device);
+    if (code != cudaSuccess) return code;
+    return cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold);
+}
+
 extern "C" me_code nn_cuda_open(nn_backend **out, int device, me_err *err)
 {
     *out = NULL;
@@ -256,6 +274,7 @@ extern "C" me_code nn_cuda_open(nn_backend **out, int device, me_err *err)
     if (code == ME_OK) {
         cudaError_t made = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
         if (made == cudaSuccess) made = cudaMalloc(&cu->workspace, NN_CUDA_WORKSPACE);
+        if (made == cudaSuccess) made = keep_memory(device);
         if (made != cudaSuccess) {
             code = me_fail(err, ME_EDEVICE, "%s: %s", cu->base.device, cudaGetErrorString(made));
         }

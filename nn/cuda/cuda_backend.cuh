@@ -25,8 +25,9 @@ typedef struct nn_cuda {
     int device, multiprocessors;
     cudaStream_t stream;
     bool capturing;
-    me_err sticky;   /* first failure since open */
-    void *workspace; /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
+    bool ahead_ordered; /* no memory was taken since the last upload ahead */
+    me_err sticky;      /* first failure since open */
+    void *workspace;    /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
     struct nn_cuda_blas *blas;
     struct nn_cuda_staging *staging;
 } nn_cuda;
@@ -63,6 +64,9 @@ void nn_cuda_blas_close(nn_cuda *cu);
 me_code nn_cuda_staging_open(nn_cuda *cu, me_err *err);
 void nn_cuda_staging_close(nn_cuda *cu);
 void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes);
+void nn_cuda_upload_ahead(nn_backend *be, void *dst, const void *host, size_t bytes);
+me_code nn_cuda_host_alloc(nn_backend *be, size_t bytes, void **out, me_err *err);
+void nn_cuda_host_release(nn_backend *be, void *p);
 
 /* cuda_gemm.cu */
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);

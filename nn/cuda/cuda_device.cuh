@@ -151,14 +151,16 @@ static __device__ __forceinline__ float sigmoid(float x)
     return 1.f / (1.f + expf(-x));
 }
 
-/* The constants are sqrt(2/pi) and 1/sqrt(2). */
+/* The constants are 1/sqrt(2) and 2 sqrt(2/pi). */
 static __device__ __forceinline__ float act_value(float x, nn_act act)
 {
     switch (act) {
     case NN_ACT_GELU_ERF:
         return 0.5f * x * (1.f + erff(x * 0.70710678118654752f));
     case NN_ACT_GELU_TANH:
-        return 0.5f * x * (1.f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+        /* (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)), which does not cancel: the fast exponential's
+         * error of some 1e-7 stays that small in the result. */
+        return __fdividef(x, 1.f + __expf(-1.5957691216057308f * (x + 0.044715f * x * x * x)));
     case NN_ACT_SILU:
         return x * sigmoid(x);
     case NN_ACT_QUICK_GELU:

@@ -1,4 +1,5 @@
-/* nn/cuda/cuda_gemm.cu: matrix products through cuBLASLt, which is opened here and nowhere else.
+/* nn/cuda/cuda_gemm.cu: matrix products through cuBLASLt, which is opened here and nowhere else;
+ * inference in true single precision has a kernel of its own (cuda_gemm_f32.cu).
  *
  * cuBLASLt thinks in column-major matrices, so the row-major c (M,N) = a b is handed over as its
  * transpose c' (N,M) = b' a': our b is its A, our a is its B, and a bias over N runs along its
@@ -450,6 +451,7 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
         if (g->bias || g->act != NN_ACT_NONE || g->pre_activation) finish(cu, g, product, g->bias);
         return;
     }
+    if (nn_cuda_gemm_f32(cu, g)) return;
     /* cuBLASLt's GELU is the tanh form with the tensor-core kernels' approximate tanh: close enough
      * beside their products, not beside true single precision. */
     bool full = g->dtype == NN_F32 && g->precision != NN_TF32;

@@ -5,6 +5,9 @@
  * uploads are packed into one slot after another; a slot is used again only when the event recorded
  * behind its last copy has passed. A large upload is limited by one core's memcpy (about 10 GB/s),
  * so several threads fill slots of their own.
+ *
+ * An upload ahead reads from pinned memory of the caller, on a stream of its own, so that it runs
+ * beside the kernels.
  */
 #include "nn/cuda/cuda_backend.cuh"
 
@@ -16,12 +19,20 @@
 #define SLOT_BYTES ((size_t)4 << 20)
 #define WORKERS 4 /* divides SLOTS */
 #define LARGE_BYTES ((size_t)32 << 20)
+#define HOST_HEADER 256 /* in front of a caller's pinned memory: its size */
+#define SPARES 2        /* pieces of it that are kept for the next one who asks */
 
 struct nn_cuda_staging {
     char *pinned; /* SLOTS * SLOT_BYTES */
     cudaEvent_t passed[SLOTS];
     int slot;    /* being filled by small uploads */
     size_t used; /* of it */
+
+    cudaStream_t ahead;     /* of uploads ahead */
+    cudaEvent_t queued;     /* what was queued when the last of them was asked for */
+    cudaEvent_t arrived[2]; /* the last two of them */
+    int turn;
+    char *spare[SPARES];
 };
 
 typedef struct upload_part {
@@ -42,6 +53,11 @@ me_code nn_cuda_staging_open(nn_cuda *cu, me_err *err)
     for (int i = 0; i < SLOTS && code == cudaSuccess; i++) {
         code = cudaEventCreateWithFlags(&s->passed[i], cudaEventDisableTiming);
     }
+    if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&s->ahead, cudaStreamNonBlocking);
+    if (code == cudaSuccess) code = cudaEventCreateWithFlags(&s->queued, cudaEventDisableTiming);
+    for (int i = 0; i < 2 && code == cudaSuccess; i++) {
+        code = cudaEventCreateWithFlags(&s->arrived[i], cudaEventDisableTiming);
+    }
     if (code == cudaSuccess) return ME_OK;
     return me_fail(err, ME_EDEVICE, "%s: pinned memory: %s", cu->base.device,
                    cudaGetErrorString(code));
@@ -55,6 +71,14 @@ void nn_cuda_staging_close(nn_cuda *cu)
         if (s->passed[i]) cudaEventDestroy(s->passed[i]);
     }
     if (s->pinned) cudaFreeHost(s->pinned);
+    for (int i = 0; i < SPARES; i++) {
+        if (s->spare[i]) cudaFreeHost(s->spare[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (s->arrived[i]) cudaEventDestroy(s->arrived[i]);
+    }
+    if (s->queued) cudaEventDestroy(s->queued);
+    if (s->ahead) cudaStreamDestroy(s->ahead);
     free(s);
     cu->staging = NULL;
 }
@@ -141,4 +165,69 @@ void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes)
         s->used = (s->used + bytes + 255) & ~(size_t)255;
     }
     nn_cuda_check(cu, code, "upload");
+}
+
+/* ---- uploads ahead -----------------------------------------------------------------------------
+ */
+
+/* Pinning takes milliseconds, so what is released waits for the next one who asks. */
+me_code nn_cuda_host_alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    struct nn_cuda_staging *s = cu->staging;
+    *out = NULL;
+    if (bytes > SIZE_MAX / 2) return me_fail(err, ME_EMEM, "cuda: out of pinned memory");
+    for (int i = 0; i < SPARES; i++) {
+        if (!s->spare[i] || *(size_t *)s->spare[i] < bytes) continue;
+        *out = s->spare[i] + HOST_HEADER;
+        s->spare[i] = NULL;
+        return ME_OK;
+    }
+    char *p;
+    cudaError_t code = cudaMallocHost((void **)&p, bytes + HOST_HEADER);
+    if (code != cudaSuccess) {
+        cudaGetLastError();
+        return me_fail(err, ME_EMEM, "%s: %zu MiB of pinned memory: %s", be->device, bytes >> 20,
+                       cudaGetErrorString(code));
+    }
+    *(size_t *)p = bytes;
+    *out = p + HOST_HEADER;
+    return ME_OK;
+}
+
+void nn_cuda_host_release(nn_backend *be, void *p)
+{
+    struct nn_cuda_staging *s = nn_cuda_of(be)->staging;
+    if (!p) return;
+    char *piece = (char *)p - HOST_HEADER;
+    for (int i = 0; i < SPARES; i++) {
+        if (s->spare[i]) continue;
+        s->spare[i] = piece;
+        return;
+    }
+    cudaFreeHost(piece);
+}
+
+void nn_cuda_upload_ahead(nn_backend *be, void *dst, const void *host, size_t bytes)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    struct nn_cuda_staging *s = cu->staging;
+    if (cu->capturing) {
+        nn_cuda_fail(cu, "%s: an upload was asked for inside a graph", be->device);
+        return;
+    }
+    cudaEvent_t arrived = s->arrived[s->turn], before = s->arrived[1 - s->turn];
+    cudaError_t code = cudaSuccess;
+    if (!cu->ahead_ordered) code = cudaEventRecord(s->queued, cu->stream);
+    cu->ahead_ordered = true;
+    if (code == cudaSuccess) code = cudaStreamWaitEvent(s->ahead, s->queued, 0);
+    if (code == cudaSuccess && bytes > 0) {
+        code = cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, s->ahead);
+    }
+    if (code == cudaSuccess) code = cudaEventRecord(arrived, s->ahead);
+    if (code == cudaSuccess) code = cudaEventRecord(s->queued, cu->stream);
+    if (code == cudaSuccess) code = cudaStreamWaitEvent(cu->stream, arrived, 0);
+    if (code == cudaSuccess) code = cudaEventSynchronize(before);
+    s->turn = 1 - s->turn;
+    nn_cuda_check(cu, code, "upload ahead");
 }
