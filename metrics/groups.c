@@ -65,6 +65,43 @@ static void count_groups(int64_t *groups, int64_t *items, int64_t *group, int64_
     }
 }
 
+/* The representative while other threads unite: they only ever lower an entry, and an outdated one
+ * leads to the same place. */
+static int64_t find_shared(const int64_t *group, int64_t i)
+{
+    int64_t up;
+    while ((up = __atomic_load_n(&group[i], __ATOMIC_RELAXED)) != i) i = up;
+    return i;
+}
+
+static void unite_shared(int64_t *group, int64_t a, int64_t b)
+{
+    a = find_shared(group, a);
+    b = find_shared(group, b);
+    if (a != b) __atomic_store_n(&group[a > b ? a : b], a < b ? a : b, __ATOMIC_RELAXED);
+}
+
+/* Near neighbours lie in a window of the leading coordinate. Where everything is one motion the
+ * window holds all, so pairs that are united already are passed over. The groups do not depend on
+ * the order in which pairs are united, so threads share the work. */
+static void unite_near(int64_t *group, order_key *keys, const double *unit, int64_t n, int64_t dim)
+{
+    qsort(keys, (size_t)n, sizeof *keys, by_first);
+    const double window = sqrt(2 * METRIC_NEAR_DUPLICATE);
+#pragma omp parallel for schedule(dynamic, 16) if (n > 128)
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t a = keys[i].item;
+        for (int64_t j = i + 1; j < n && keys[j].first - keys[i].first <= window; j++) {
+            const int64_t b = keys[j].item;
+            if (find_shared(group, a) == find_shared(group, b) ||
+                !nearly_equal(unit + a * dim, unit + b * dim, dim))
+                continue;
+#pragma omp critical(metric_unite_near)
+            unite_shared(group, a, b);
+        }
+    }
+}
+
 me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const double *unit,
                      int64_t n, int64_t dim, me_err *err)
 {
@@ -76,6 +113,7 @@ me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const 
     if (!out->group || !out->near_group || !keys || !size)
         return me_fail_mem(err, "groups of identical motions");
     const size_t bytes = (size_t)dim * sizeof *e;
+#pragma omp parallel for schedule(static) if (n > 128)
     for (int64_t i = 0; i < n; i++) {
         out->group[i] = out->near_group[i] = i;
         keys[i] = (order_key){me_hash64(e + i * dim, bytes, 0), dim ? unit[i * dim] : 0, i};
@@ -89,18 +127,7 @@ me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const 
             break; /* the next one finds its own successor */
         }
     }
-    /* Near neighbours lie in a window of the leading coordinate. Where everything is one motion the
-     * window holds all, so pairs that are united already are passed over. */
-    qsort(keys, (size_t)n, sizeof *keys, by_first);
-    const double window = sqrt(2 * METRIC_NEAR_DUPLICATE);
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t a = keys[i].item;
-        for (int64_t j = i + 1; j < n && keys[j].first - keys[i].first <= window; j++) {
-            const int64_t b = keys[j].item;
-            if (find(out->near_group, a) == find(out->near_group, b)) continue;
-            if (nearly_equal(unit + a * dim, unit + b * dim, dim)) unite(out->near_group, a, b);
-        }
-    }
+    unite_near(out->near_group, keys, unit, n, dim);
     count_groups(&out->identical, &out->identical_items, out->group, size, n);
     count_groups(&out->near, &out->near_items, out->near_group, size, n);
     return ME_OK;

@@ -11,21 +11,22 @@
 me_code metric_unit(double *out, const float *e, const char *const *keys, const char *what,
                     int64_t n, int64_t dim, me_err *err)
 {
+    int64_t bad = n;
+#pragma omp parallel for schedule(static) reduction(min : bad) if (n * dim > 1 << 16)
     for (int64_t i = 0; i < n; i++) {
         const float *x = e + i * dim;
         double sum = 0;
         for (int64_t k = 0; k < dim; k++) sum += (double)x[k] * x[k];
-        if (!isfinite(sum)) {
-            if (keys)
-                return me_fail(err, ME_EDATA, "%s: the embedding of its %s motion is not finite",
-                               keys[i], what);
-            return me_fail(err, ME_EDATA, "the embedding of %s motion %lld is not finite", what,
-                           (long long)i);
-        }
+        if (!isfinite(sum) && i < bad) bad = i;
         double norm = fmax(sqrt(sum), 1e-12); /* the reference's floor */
         for (int64_t k = 0; k < dim; k++) out[i * dim + k] = x[k] / norm;
     }
-    return ME_OK;
+    if (bad == n) return ME_OK;
+    if (keys)
+        return me_fail(err, ME_EDATA, "%s: the embedding of its %s motion is not finite", keys[bad],
+                       what);
+    return me_fail(err, ME_EDATA, "the embedding of %s motion %lld is not finite", what,
+                   (long long)bad);
 }
 
 /* ---- counting against one threshold ---- */
