@@ -235,6 +235,8 @@ const self_case nn_self_cases[] = {
     {"linear",          97,  64,  256, 0,  16, 0},
     {"linear",          257, 768, 256, 0,  0, 0},
     {"linear",          193, 256, 1024, 0, 17, 0},
+    {"linear",          1409, 1284, 20, 0,  2, 0}, /* large enough for a GPU's large tiles */
+    {"linear",          1409, 1283, 19, 0,  0, 0},
     {"activation",      3,   33,  0,   0,  1, 0},
     {"activation",      100, 257, 0,   0,  2, 0},
     {"activation",      257, 31,  0,   0,  3, 0},
