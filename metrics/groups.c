@@ -21,9 +21,11 @@ static void unite(int64_t *group, int64_t a, int64_t b)
     if (b < a) group[a] = b;
 }
 
+enum { LEADING = 4 };
+
 typedef struct order_key {
     uint64_t hash;
-    double first; /* leading coordinate of the unit vector */
+    double lead[LEADING]; /* leading coordinates of the unit vector; 0 behind its end */
     int64_t item;
 } order_key;
 
@@ -37,7 +39,7 @@ static int by_hash(const void *a, const void *b)
 static int by_first(const void *a, const void *b)
 {
     const order_key *x = a, *y = b;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    if (x->lead[0] != y->lead[0]) return x->lead[0] < y->lead[0] ? -1 : 1;
     return (x->item > y->item) - (x->item < y->item);
 }
 
@@ -48,6 +50,15 @@ static bool nearly_equal(const double *u, const double *v, int64_t dim)
     double sum = 0;
     for (int64_t k = 0; k < dim && sum < 2 * METRIC_NEAR_DUPLICATE; k++)
         sum += (u[k] - v[k]) * (u[k] - v[k]);
+    return sum < 2 * METRIC_NEAR_DUPLICATE;
+}
+
+/* False where the leading coordinates alone are too far apart: most pairs need no look at their
+ * rows, which lie far apart in memory. */
+static bool perhaps_equal(const order_key *a, const order_key *b)
+{
+    double sum = 0;
+    for (int k = 0; k < LEADING; k++) sum += (a->lead[k] - b->lead[k]) * (a->lead[k] - b->lead[k]);
     return sum < 2 * METRIC_NEAR_DUPLICATE;
 }
 
@@ -91,9 +102,10 @@ static void unite_near(int64_t *group, order_key *keys, const double *unit, int6
 #pragma omp parallel for schedule(dynamic, 16) if (n > 128)
     for (int64_t i = 0; i < n; i++) {
         const int64_t a = keys[i].item;
-        for (int64_t j = i + 1; j < n && keys[j].first - keys[i].first <= window; j++) {
+        for (int64_t j = i + 1; j < n && keys[j].lead[0] - keys[i].lead[0] <= window; j++) {
             const int64_t b = keys[j].item;
-            if (find_shared(group, a) == find_shared(group, b) ||
+            if (!perhaps_equal(&keys[i], &keys[j]) ||
+                find_shared(group, a) == find_shared(group, b) ||
                 !nearly_equal(unit + a * dim, unit + b * dim, dim))
                 continue;
 #pragma omp critical(metric_unite_near)
@@ -116,7 +128,8 @@ me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const 
 #pragma omp parallel for schedule(static) if (n > 128)
     for (int64_t i = 0; i < n; i++) {
         out->group[i] = out->near_group[i] = i;
-        keys[i] = (order_key){me_hash64(e + i * dim, bytes, 0), dim ? unit[i * dim] : 0, i};
+        keys[i] = (order_key){.hash = me_hash64(e + i * dim, bytes, 0), .item = i};
+        for (int64_t k = 0; k < LEADING && k < dim; k++) keys[i].lead[k] = unit[i * dim + k];
     }
     qsort(keys, (size_t)n, sizeof *keys, by_hash);
     for (int64_t i = 0; i < n; i++) {
