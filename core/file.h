@@ -14,13 +14,13 @@ typedef struct me_bytes {
     size_t size;
 } me_bytes;
 
-/* Reads a regular file, pipe or "-" (stdin). Errors name the path and the cause, and for a missing file
- * what lies beside it with a similar name. */
+/* Reads a regular file, pipe or "-" (stdin). Errors name the path and the cause, and for a missing
+ * file what lies beside it with a similar name. */
 me_code me_bytes_open(me_bytes *out, const char *path, me_err *err);
 void me_bytes_close(me_bytes *b);
 
-/* Writes to a temporary file beside `path` and renames it at me_writer_commit (after fsync); anything
- * that fails before leaves `path` as it was and no temporary behind. */
+/* Writes to a temporary file beside `path` and renames it at me_writer_commit (after fsync);
+ * anything that fails before leaves `path` as it was and no temporary behind. */
 typedef struct me_writer {
     void *stream; /* FILE * */
     char *path, *temporary;
@@ -45,7 +45,7 @@ me_code me_list_directory(me_names *out, me_arena *arena, const char *path, me_e
 bool me_is_directory(const char *path);
 bool me_file_exists(const char *path);
 const char *me_path_join(me_arena *arena, const char *folder, const char *name);
-const char *me_path_base(const char *path);          /* after the last '/' */
+const char *me_path_base(const char *path);            /* after the last '/' */
 bool me_has_suffix(const char *s, const char *suffix); /* ASCII case-insensitive */
 /* The candidate nearest to `word` in edit distance, or NULL when none is near: "did you mean". */
 const char *me_nearest(const char *word, const char *const *candidates, int64_t n);

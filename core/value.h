@@ -1,9 +1,10 @@
 /* core/value.h: the tree that every reader produces.
  *
- * A pickle, a torch checkpoint, an npz, a safetensors file and a JSON text all become one `me_value`:
- * numbers, strings, lists, dictionaries and arrays. Nothing in it can be executed. Arrays are views
- * into the bytes of the file wherever the file stores them plainly, so a large file costs little more
- * than itself. Everything is owned by the document (core/doc.h) that made it.
+ * A pickle, a torch checkpoint, an npz, a safetensors file and a JSON text all become one
+ * `me_value`: numbers, strings, lists, dictionaries and arrays. Nothing in it can be executed.
+ * Arrays are views into the bytes of the file wherever the file stores them plainly, so a large
+ * file costs little more than itself. Everything is owned by the document (core/doc.h) that made
+ * it.
  */
 #ifndef ME_CORE_VALUE_H
 #define ME_CORE_VALUE_H
@@ -109,11 +110,13 @@ me_code me_list_append(me_arena *arena, me_value *list, me_value *item, me_err *
 me_code me_dict_set(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err);
 me_code me_dict_put(me_arena *arena, me_value *dict, const char *key, me_value *value, me_err *err);
 /* As me_dict_set for a key that the caller knows to be new: set looks for it, which is linear. */
-me_code me_dict_append(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err);
+me_code me_dict_append(me_arena *arena, me_value *dict, me_value *key, me_value *value,
+                       me_err *err);
 /* Equal scalars or strings of one kind; containers only when they are the same one. */
 bool me_key_equals(const me_value *a, const me_value *b);
 
-/* NULL when `v` is no dictionary or has no such string key. Linear, meant for small dictionaries. */
+/* NULL when `v` is no dictionary or has no such string key. Linear, meant for small dictionaries.
+ */
 me_value *me_dict_get(const me_value *v, const char *key);
 bool me_string_equals(const me_value *v, const char *s);
 
@@ -121,8 +124,8 @@ int64_t me_array_count(const me_array *a); /* elements */
 bool me_array_contiguous(const me_array *a);
 me_array me_array_make(me_dtype dtype, int ndim, const int64_t *shape, const void *data);
 
-/* Copies all elements in row-major order, converting to the wanted type (integers and bool convert to
- * floating point by value; complex is refused). `out` holds me_array_count(a) elements. */
+/* Copies all elements in row-major order, converting to the wanted type (integers and bool convert
+ * to floating point by value; complex is refused). `out` holds me_array_count(a) elements. */
 me_code me_array_read_f32(const me_array *a, float *out, me_err *err);
 me_code me_array_read_f64(const me_array *a, double *out, me_err *err);
 me_code me_array_read_i64(const me_array *a, int64_t *out, me_err *err); /* floats are refused */

@@ -5,5 +5,11 @@
 #define ME_GIT "unknown"
 #endif
 
-const char *me_version(void) { return ME_VERSION; }
-const char *me_git(void) { return ME_GIT; }
+const char *me_version(void)
+{
+    return ME_VERSION;
+}
+const char *me_git(void)
+{
+    return ME_GIT;
+}

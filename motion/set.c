@@ -81,8 +81,8 @@ static bool is_companion(const char *key)
     return me_has_suffix(key, "_source") || me_has_suffix(key, "_target");
 }
 
-/* Sorts one name of a folder or archive into samples, ignored and hidden. What our own sampler notes
- * about a folder is no surprise there. */
+/* Sorts one name of a folder or archive into samples, ignored and hidden. What our own sampler
+ * notes about a folder is no surprise there. */
 static me_code sort_name(items *list, motion_set *out, const char *name, item it, bool folder,
                          me_err *err)
 {

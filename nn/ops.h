@@ -1,9 +1,9 @@
-/* nn/ops.h: the operations that models are written in. Eager; with ctx->tape set each also records its
- * backward. Shapes are checked here, once; back ends (nn/backend.h) assume valid input.
+/* nn/ops.h: the operations that models are written in. Eager; with ctx->tape set each also records
+ * its backward. Shapes are checked here, once; back ends (nn/backend.h) assume valid input.
  *
  * Notation: M rows (tokens), D columns. Weights are stored [out, in] as PyTorch stores them. Under
- * NN_BF16_MIXED activations are bf16 and parameters are read through their bf16 shadow (nn/params.h);
- * a row of statistics or a loss is always f32.
+ * NN_BF16_MIXED activations are bf16 and parameters are read through their bf16 shadow
+ * (nn/params.h); a row of statistics or a loss is always f32.
  */
 #ifndef NN_OPS_H
 #define NN_OPS_H
@@ -30,15 +30,17 @@ nn_tensor *nn_activation(nn_ctx *ctx, nn_tensor *x, nn_act act);
 
 /* y = alpha a + beta b, equal shapes. */
 nn_tensor *nn_add(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, float alpha, float beta);
-/* y = x + table[index[i]] for every row i: positions, segment vectors. table (P,D), f32 or x's type. */
+/* y = x + table[index[i]] for every row i: positions, segment vectors. table (P,D), f32 or x's
+ * type. */
 nn_tensor *nn_add_rows(nn_ctx *ctx, nn_tensor *x, nn_tensor *table, nn_index *index);
 
-/* Biased variance, eps inside the root. w, b (D), both NULL for no affine. `residual` (M,D) or NULL:
- * y = LN(x + residual). */
+/* Biased variance, eps inside the root. w, b (D), both NULL for no affine. `residual` (M,D) or
+ * NULL: y = LN(x + residual). */
 nn_tensor *nn_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *residual, nn_tensor *w, nn_tensor *b,
                         float eps);
-/* adaLN: y = LN(x; no affine) (1 + scale_s) + shift_s, s being the row's sequence; shift and scale (n,D)
- * are column blocks of one tensor mod (n, blocks*D): shift is block `shift_block`, scale `scale_block`. */
+/* adaLN: y = LN(x; no affine) (1 + scale_s) + shift_s, s being the row's sequence; shift and scale
+ * (n,D) are column blocks of one tensor mod (n, blocks*D): shift is block `shift_block`, scale
+ * `scale_block`. */
 nn_tensor *nn_modulate(nn_ctx *ctx, nn_tensor *x, nn_tensor *mod, int shift_block, int scale_block,
                        const nn_packing *seq, float eps);
 /* y = x + gate_s * h, gate being block `gate_block` of mod (n, blocks*D). */
@@ -47,12 +49,13 @@ nn_tensor *nn_gate(nn_ctx *ctx, nn_tensor *x, nn_tensor *h, nn_tensor *mod, int 
 
 /* Multi-head softmax attention within each sequence, scale 1/sqrt(D/heads).
  * qkv (M, 3D) rows [q | k | v] -> (M, D).
- * key_mask: NULL or (M) i32 on the back end; 0 hides that row as a key. A sequence whose keys are all
- * hidden gives zeros. Dropout acts on the attention weights when ctx->training. */
+ * key_mask: NULL or (M) i32 on the back end; 0 hides that row as a key. A sequence whose keys are
+ * all hidden gives zeros. Dropout acts on the attention weights when ctx->training. */
 nn_tensor *nn_self_attention(nn_ctx *ctx, nn_tensor *qkv, int heads, const nn_packing *seq,
                              const nn_tensor *key_mask, bool causal, float dropout);
-/* q (Mq, D) of packing sq, kv (Mk, 2D) rows [k | v] of packing sk (same number of sequences). A packing
- * sq with one row a sequence is the cheap "only the class token asks" of a last encoder layer. */
+/* q (Mq, D) of packing sq, kv (Mk, 2D) rows [k | v] of packing sk (same number of sequences). A
+ * packing sq with one row a sequence is the cheap "only the class token asks" of a last encoder
+ * layer. */
 nn_tensor *nn_cross_attention(nn_ctx *ctx, nn_tensor *q, nn_tensor *kv, int heads,
                               const nn_packing *sq, const nn_packing *sk, float dropout);
 
@@ -74,10 +77,10 @@ nn_tensor *nn_mean_pool(nn_ctx *ctx, nn_tensor *x, const nn_packing *seq);
 nn_tensor *nn_normalize_rows(nn_ctx *ctx, nn_tensor *x, float eps);
 /* mu + noise * exp(logvar / 2); noise f32, a constant. */
 nn_tensor *nn_reparameterize(nn_ctx *ctx, nn_tensor *mu, nn_tensor *logvar, const nn_tensor *noise);
-/* y = mix[s][0] x + mix[s][1] z with z ~ N(0,1), s being the row's sequence; x (M,D) f32 or NULL: no
- * first term. mix (n,2) f32. stream (n,3) i32: low and high word of a seed, and a site: a sequence
- * draws what these three and the places within it say, whatever else is in the batch. A constant:
- * nothing flows back to x. */
+/* y = mix[s][0] x + mix[s][1] z with z ~ N(0,1), s being the row's sequence; x (M,D) f32 or NULL:
+ * no first term. mix (n,2) f32. stream (n,3) i32: low and high word of a seed, and a site: a
+ * sequence draws what these three and the places within it say, whatever else is in the batch. A
+ * constant: nothing flows back to x. */
 nn_tensor *nn_noise(nn_ctx *ctx, const nn_tensor *x, const nn_tensor *mix, const nn_tensor *stream,
                     const nn_packing *seq, int64_t columns);
 nn_tensor *nn_cast(nn_ctx *ctx, nn_tensor *x, nn_dtype dtype);
@@ -95,14 +98,15 @@ nn_tensor *nn_smooth_l1(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, const nn_tensor
  * labels (M) i32; class_weight (C) f32 or NULL. No row counted, or weights summing to 0: 0. */
 nn_tensor *nn_cross_entropy(nn_ctx *ctx, nn_tensor *logits, const nn_tensor *labels,
                             const nn_tensor *class_weight);
-/* Half the cross-entropy of scores (n,n) over rows plus half over columns, the diagonal being right;
- * hidden (n,n) i32 or NULL: entries that are not 0 count as -inf (never the diagonal). */
+/* Half the cross-entropy of scores (n,n) over rows plus half over columns, the diagonal being
+ * right; hidden (n,n) i32 or NULL: entries that are not 0 count as -inf (never the diagonal). */
 nn_tensor *nn_info_nce(nn_ctx *ctx, nn_tensor *scores, const nn_tensor *hidden);
 /* Mean over all entries of KL( N(mu1, e^lv1) || N(mu2, e^lv2) ); mu2 and lv2 both NULL: N(0, 1). */
 nn_tensor *nn_kl(nn_ctx *ctx, nn_tensor *mu1, nn_tensor *lv1, nn_tensor *mu2, nn_tensor *lv2);
-/* mean_i max(0, margin + d(a_i,p_i) - d(a_i,n_i)), d(u,v) = sqrt(sum_j (u_j - v_j + 1e-6)^2) as torch has it. */
-nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive,
-                      nn_tensor *negative, float margin);
+/* mean_i max(0, margin + d(a_i,p_i) - d(a_i,n_i)), d(u,v) = sqrt(sum_j (u_j - v_j + 1e-6)^2) as
+ * torch has it. */
+nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive, nn_tensor *negative,
+                      float margin);
 /* sum_i weight_i loss_i over (1,1) tensors. */
 nn_tensor *nn_weighted_sum(nn_ctx *ctx, nn_tensor *const *losses, const float *weights, int n);
 

@@ -386,14 +386,16 @@ Test(synth, every_edit_changes_the_script_and_its_inverse_reads_backward)
         synth_edit_kind kind = (synth_edit_kind)(i % SYNTH_EDITS);
         if (!motion_synth_edit_apply(&after, &edit, &before, kind, &g)) continue;
         done[kind]++;
-        cr_assert_neq(memcmp(&before, &after, sizeof before), 0, "%s", motion_synth_edit_names[kind]);
+        cr_assert_neq(memcmp(&before, &after, sizeof before), 0, "%s",
+                      motion_synth_edit_names[kind]);
         char there[192], back[192];
         synth_edit inverse = motion_synth_edit_inverse(&edit);
         motion_synth_text(there, sizeof there, &edit, &before, &after, &g);
         motion_synth_text(back, sizeof back, &inverse, &after, &before, &g);
         cr_assert(strlen(there) > 4 && strlen(back) > 4);
     }
-    for (int k = 0; k < SYNTH_EDITS; k++) cr_expect_gt(done[k], 20, "%s", motion_synth_edit_names[k]);
+    for (int k = 0; k < SYNTH_EDITS; k++)
+        cr_expect_gt(done[k], 20, "%s", motion_synth_edit_names[k]);
 }
 
 /* ---- balance ---- */
