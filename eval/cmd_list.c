@@ -6,6 +6,7 @@
 #include "eval/commands.h"
 #include "eval/traps.h"
 #include "metrics/metrics.h"
+#include "models/models.h"
 #include "nn/backend.h"
 #include "reports/report.h"
 
@@ -32,6 +33,15 @@ static void list_baselines(me_writer *w, bool docs)
         const baseline *b = baseline_list[i];
         me_writer_printf(w, "%s%s\n", b->name, b->seeded ? " (seeded)" : "");
         if (docs) me_writer_printf(w, "%s\nSource: %s\n\n", b->doc, b->cite);
+    }
+}
+
+static void list_models(me_writer *w, bool docs)
+{
+    for (int i = 0; model_list[i]; i++) {
+        me_writer_printf(w, "%s\n", model_list[i]->name);
+        if (docs)
+            me_writer_printf(w, "%s\nSource: %s\n\n", model_list[i]->doc, model_list[i]->cite);
     }
 }
 
@@ -80,8 +90,9 @@ static const struct {
     const char *name;
     void (*print)(me_writer *w, bool docs);
 } registries[] = {
-    {"metrics", list_metrics}, {"baselines", list_baselines}, {"reports", list_reports},
-    {"devices", list_devices}, {"traps", list_traps},         {"commands", list_commands},
+    {"metrics", list_metrics},   {"baselines", list_baselines}, {"models", list_models},
+    {"reports", list_reports},   {"devices", list_devices},     {"traps", list_traps},
+    {"commands", list_commands},
 };
 
 static me_code run_list(eval_call *call, me_err *err)
@@ -96,15 +107,16 @@ static me_code run_list(eval_call *call, me_err *err)
         return ME_OK;
     }
     const char *near = me_nearest(call->operand[0], names, N);
-    return me_fail(
-        err, ME_EUSAGE, "no list of '%s' (%s%s%s)", call->operand[0], near ? "did you mean '" : "",
-        near ? near : "metrics, baselines, reports, devices, traps, commands", near ? "'?" : "");
+    return me_fail(err, ME_EUSAGE, "no list of '%s' (%s%s%s)", call->operand[0],
+                   near ? "did you mean '" : "",
+                   near ? near : "metrics, baselines, models, reports, devices, traps, commands",
+                   near ? "'?" : "");
 }
 
 const eval_command eval_command_list = {
     .name = "list",
-    .usage = "list metrics|baselines|reports|devices|traps|commands [-v]",
-    .summary = "metrics, baselines, reports, devices, traps; -v with their documentation",
+    .usage = "list metrics|baselines|models|reports|devices|traps|commands [-v]",
+    .summary = "metrics, baselines, models, reports, devices, traps; -v with their documentation",
     .doc =
         "Prints one of the program's lists; with -v what each entry is, and where it comes from.",
     .options = table,

@@ -4,7 +4,7 @@ _mebench() {
     if [ "$COMP_CWORD" = 1 ] || { [ "$command" = help ] && [ "$COMP_CWORD" = 2 ]; }; then
         words=$(mebench list commands 2>/dev/null | awk '{print $1}')
     elif [ "$command" = list ] && [ "$COMP_CWORD" = 2 ]; then
-        words="metrics baselines reports devices traps commands"
+        words="metrics baselines models reports devices traps commands"
     elif [ "$before" = --device ]; then
         words="auto cpu cuda"
     elif [ "$before" = --format ]; then

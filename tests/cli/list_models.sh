@@ -1,0 +1,1 @@
+"$MEBENCH" list models
