@@ -127,7 +127,7 @@ deps:
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # ---- the targets a person calls --------------------------------------------------------------------
-.PHONY: demo test test-unit test-cli test-asan parity bench fuzz lint format install uninstall
+.PHONY: demo test test-unit test-cli test-long test-asan parity bench fuzz lint format install uninstall
 
 ## demo: set up, build, then synthesise a benchmark, cut pairs from real mocap, evaluate both
 demo: deps
@@ -145,6 +145,10 @@ test-unit: $(TESTED:%=$(BUILD)/test-%)
 ## test-cli: the program's exact output on small inputs (UPDATE=1 rewrites what is expected)
 test-cli: $(BUILD)/mebench
 	@BUILD=$(BUILD) UPDATE=$(UPDATE) sh tests/cli/run.sh
+
+## test-long: a hundred training runs killed at random moments, each resumed bit-equal
+test-long: $(BUILD)/mebench
+	BUILD=$(BUILD) sh tests/tools/kill_resume.sh 100 $(or $(DEVICE),cpu) 7
 
 ## test-asan: the same under AddressSanitizer and UndefinedBehaviorSanitizer
 test-asan: deps

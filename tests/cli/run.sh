@@ -11,7 +11,7 @@ DATA=$root/tests/data
 work=$(mktemp -d)
 MADE=$work/made
 export MEBENCH DATA MADE
-export LC_ALL=C OPENBLAS_NUM_THREADS=1
+export LC_ALL=C OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=passive # spinning threads are slow on a busy machine
 trap 'rm -rf "$work"' EXIT
 mkdir "$MADE" || exit 1
 (
