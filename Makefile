@@ -148,7 +148,7 @@ test-cli: $(BUILD)/mebench
 
 ## test-long: a hundred training runs killed at random moments, each resumed bit-equal
 test-long: $(BUILD)/mebench
-	BUILD=$(BUILD) sh tests/tools/kill_resume.sh 100 $(or $(DEVICE),cpu) 7
+	MEBENCH=$(BUILD)/mebench sh tests/tools/kill_resume.sh 100 $(or $(DEVICE),cpu) 7
 
 ## test-asan: the same under AddressSanitizer and UndefinedBehaviorSanitizer
 test-asan: deps
