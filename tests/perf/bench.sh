@@ -17,7 +17,7 @@ done
 "$BUILD/bench-embed" --device cpu --pairs 64 --runs 3
 
 if "$BUILD/mebench" synth --out "$work/pairs.pth.tar" --pairs 1013 --val 0 --test 1 \
-    --max-frames 150 --quiet; then
+    --max-frames 150 --quiet >/dev/null; then
     "$run" --load "$work/pairs.pth.tar"
     "$run" "eval of 1013 synthetic pairs, files to table" "$BUILD/mebench" eval \
         --dataset "$work/pairs.pth.tar" --generated baseline:random-other --tmr random:1 --quiet
