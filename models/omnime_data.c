@@ -52,13 +52,11 @@ static me_code choose(model_omnime_data *data, const motion_pair ***pairs, const
 me_code model_omnime_features(float *out, const motion_clip *clip, const motion_editor_stats *stats,
                               me_err *err)
 {
-    float *made = NULL;
-    if (!clip->joints) {
-        made = malloc((size_t)clip->frames * MOTION_JOINTS * 3 * sizeof *made);
-        if (!made) return me_fail_mem(err, "joints");
-        motion_forward_kinematics(&motion_mean_body, clip->pose, clip->frames, made);
-    }
-    motion_editor_features(clip->pose, made ? made : clip->joints, clip->frames, out);
+    const float *joints;
+    float *made;
+    me_code code = motion_clip_joints(&joints, &made, clip, &motion_mean_body, err);
+    if (code != ME_OK) return code;
+    motion_editor_features(clip->pose, joints, clip->frames, out);
     motion_editor_normalize(out, clip->frames, stats);
     free(made);
     return ME_OK;

@@ -89,15 +89,15 @@ typedef struct sums {
 static me_code add_clip(sums *s, const motion_clip *clip, const motion_skeleton *body, me_err *err)
 {
     size_t rows = (size_t)clip->frames;
-    float *x = malloc(rows * MOTION_EDITOR * sizeof *x);
-    float *made = clip->joints ? NULL : malloc(rows * MOTION_JOINTS * 3 * sizeof *made);
-    if (!x || (!clip->joints && !made)) {
+    const float *joints;
+    float *made, *x = malloc(rows * MOTION_EDITOR * sizeof *x);
+    if (!x) return me_fail_mem(err, "editor features");
+    me_code code = motion_clip_joints(&joints, &made, clip, body, err);
+    if (code != ME_OK) {
         free(x);
-        free(made);
-        return me_fail_mem(err, "editor features");
+        return code;
     }
-    if (made) motion_forward_kinematics(body, clip->pose, clip->frames, made);
-    motion_editor_features(clip->pose, made ? made : clip->joints, clip->frames, x);
+    motion_editor_features(clip->pose, joints, clip->frames, x);
     for (int64_t i = 0; i < clip->frames; i++) {
         const float *row = x + i * MOTION_EDITOR;
         if (!s->frames)

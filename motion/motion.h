@@ -92,6 +92,10 @@ extern const motion_skeleton motion_mean_body;
 /* joints (T,22,3): P_0 = trans, P_j = P_parent + G_parent offset_j. */
 void motion_forward_kinematics(const motion_skeleton *body, const float *pose, int64_t frames,
                                float *joints);
+/* The clip's own joints or, where it has none, those that `body` gives it. *made is what to free
+ * afterwards, or NULL. */
+me_code motion_clip_joints(const float **joints, float **made, const motion_clip *clip,
+                           const motion_skeleton *body, me_err *err);
 /* Least squares over all frames of clips that carry joints; residual_mm: RMS of what is left. */
 me_code motion_skeleton_fit(motion_skeleton *out, const motion_clip *clips, int64_t n,
                             double *residual_mm, me_err *err);

@@ -118,18 +118,14 @@ static me_code curves_of(float **joints, float **rotations, const motion_clip *c
                          const motion_skeleton *body, me_err *err)
 {
     size_t n = (size_t)clip->frames;
-    float *made = clip->joints ? NULL : malloc(n * MOTION_JOINTS * 3 * sizeof *made);
+    const float *p;
+    float *made;
     *joints = malloc(n * JOINT_COLUMNS * sizeof **joints);
     *rotations = malloc(n * ROTATION_COLUMNS * sizeof **rotations);
-    if (!*joints || !*rotations || (!clip->joints && !made)) {
-        free(made);
-        return me_fail_mem(err, "similarity curves");
-    }
-    if (made) motion_forward_kinematics(body, clip->pose, clip->frames, made);
-    const float *p = made ? made : clip->joints;
-    float r[9];
-    motion_6d_to_matrix(clip->pose + 3, r);
-    double yaw = atan2(r[3], r[0]), c = cos(yaw), s = sin(yaw);
+    if (!*joints || !*rotations) return me_fail_mem(err, "similarity curves");
+    me_code code = motion_clip_joints(&p, &made, clip, body, err);
+    if (code != ME_OK) return code;
+    double yaw = motion_heading(clip->pose), c = cos(yaw), s = sin(yaw);
     for (size_t i = 0; i < n; i++) {
         const float *from = p + i * MOTION_JOINTS * 3;
         for (int j = 1; j < MOTION_JOINTS; j++) {

@@ -5,6 +5,8 @@
  * and no change of axes appears below. */
 #include "motion/motion.h"
 
+#include <stdlib.h>
+
 #include "motion/mat3.h"
 
 const int motion_parents[MOTION_JOINTS] = {-1, 0, 0, 0, 1,  2,  3,  4,  5,  6,  7,
@@ -70,6 +72,19 @@ void motion_forward_kinematics(const motion_skeleton *body, const float *pose, i
             }
         }
     }
+}
+
+me_code motion_clip_joints(const float **joints, float **made, const motion_clip *clip,
+                           const motion_skeleton *body, me_err *err)
+{
+    *made = NULL;
+    *joints = clip->joints;
+    if (clip->joints) return ME_OK;
+    *made = malloc((size_t)clip->frames * MOTION_JOINTS * 3 * sizeof **made);
+    if (!*made) return me_fail_mem(err, "joint positions");
+    motion_forward_kinematics(body, clip->pose, clip->frames, *made);
+    *joints = *made;
+    return ME_OK;
 }
 
 /* With G a rotation, the offset that minimises the sum of |p_j - p_parent - G o|^2 is the mean of
