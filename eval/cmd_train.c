@@ -57,13 +57,17 @@ static void on_signal(int number)
     stop_asked = 1;
 }
 
-/* The first signal asks to stop; a second one ends the program as it would have without us. */
+/* The first signal asks to stop. A second ^C ends the program as it would have without us; a second
+ * SIGTERM does not, since timeout(1) and batch systems send one to the process and one to its
+ * group.
+ */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGINT, &action, NULL);
 }
 
 /* ---- options -----------------------------------------------------------------------------------
