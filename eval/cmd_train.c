@@ -61,13 +61,20 @@ static void on_signal(int number)
  * SIGTERM does not, since timeout(1) and batch systems send one to the process and one to its
  * group.
  */
-static void catch_signals(void)
+static void catch_signals(struct sigaction before[2])
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGTERM, &action, &before[0]);
     action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGINT, &action, &before[1]);
+}
+
+/* Other work may follow, which a signal ends at once. */
+static void release_signals(const struct sigaction before[2])
+{
+    sigaction(SIGTERM, &before[0], NULL);
+    sigaction(SIGINT, &before[1], NULL);
 }
 
 /* ---- options -----------------------------------------------------------------------------------
@@ -277,7 +284,8 @@ static me_code run_train(eval_call *call, me_err *err)
     me_code code = check(o, err);
     if (!code) code = model_find(&t.kind, o->model, err);
     if (code) return code;
-    catch_signals();
+    struct sigaction before[2];
+    catch_signals(before);
     if (o->threads > 0) omp_set_num_threads((int)o->threads);
     log_options(model_train_table, &o->train, call->arena, call->log);
     log_options(t.kind->options, &o->own, call->arena, call->log);
@@ -300,6 +308,7 @@ static me_code run_train(eval_call *call, me_err *err)
     if (!code && o->json) code = summary_json(call, &t, &r, err);
     if (!code && !o->json) summary_text(call, &t, &r);
     close_all(&t);
+    release_signals(before);
     return code;
 }
 

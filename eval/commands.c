@@ -56,6 +56,28 @@ me_code eval_command_table(const me_opt **out, const eval_command *command, me_a
     return command->table ? command->table(out, arena, argc, argv, err) : ME_OK;
 }
 
+me_code eval_command_fill(void **out, const eval_command *command, me_arena *arena,
+                          const me_value *given, me_err *err)
+{
+    const me_opt *table;
+    const size_t n = given->kind == ME_DICT ? given->as.dict.length : 0;
+    char **words = ME_NEW_ARRAY(arena, n + 1, char *);
+    int count = 0;
+    *out = me_arena_alloc(arena, 1, command->options_size);
+    if (!words || !*out) return me_fail_mem(err, "options");
+    /* A table may depend on the words of the command line: those of all texts. */
+    for (size_t i = 0; i < n; i++) {
+        const me_value *key = given->as.dict.keys[i], *value = given->as.dict.values[i];
+        if (key->kind != ME_STRING || value->kind != ME_STRING) continue;
+        words[count] =
+            me_arena_printf(arena, "--%s=%s", key->as.string.data, value->as.string.data);
+        if (!words[count++]) return me_fail_mem(err, "options");
+    }
+    me_code code = eval_command_table(&table, command, arena, count, words, err);
+    if (!code) code = me_opt_defaults(table, *out, arena, err);
+    return code ? code : me_opt_from_value(table, *out, arena, given, err);
+}
+
 me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *command, int argc,
                         char **argv, me_err *err)
 {

@@ -91,5 +91,9 @@ me_code eval_print_help(me_writer *out, me_arena *arena, const eval_command *com
 /* The options that a command takes with these words. */
 me_code eval_command_table(const me_opt **out, const eval_command *command, me_arena *arena,
                            int argc, char **argv, me_err *err);
+/* The filled options of a command that the program itself calls: defaults, then `given`, a
+ * dictionary as --config reads it. */
+me_code eval_command_fill(void **out, const eval_command *command, me_arena *arena,
+                          const me_value *given, me_err *err);
 
 #endif
