@@ -1,10 +1,12 @@
-/* eval/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets and embedders
- * come. What to do follows from the input's kind and the output's name. */
+/* eval/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets, embedders
+ * and trained models come. What to do follows from the input's kind and the output's name. */
 #include <string.h>
 
 #include "baselines/baseline.h"
+#include "core/doc.h"
 #include "core/safetensors.h"
 #include "eval/commands.h"
+#include "models/checkpoint.h"
 #include "motion/bvh.h"
 #include "nn/backend.h"
 #include "tmr/weights.h"
@@ -13,7 +15,7 @@ typedef struct options {
     eval_common common;
     double fps, scale;
     int64_t drop_first;
-    bool y_up;
+    bool y_up, half;
     const char *splits, *baseline;
     int64_t seed;
 } options;
@@ -34,6 +36,7 @@ static const me_opt table[] = {
      .help = "from a dataset, write this baseline's motions as sample files into the folder OUT"},
     {.name = "seed", .type = ME_OPT_INT, AT(seed), .fallback = "0", .lo = 0, .hi = 9007199254740992.0, .value = "N",
      .help = "of a seeded baseline"},
+    {.name = "half", .type = ME_OPT_BOOL, AT(half), .help = "a checkpoint's weights as float16: half the file"},
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -186,6 +189,29 @@ static me_code from_tmr(eval_call *call, me_err *err)
     return code;
 }
 
+static me_code from_checkpoint(eval_call *call, const options *o, me_err *err)
+{
+    me_code code = model_checkpoint_slim(call->operand[1], call->operand[0], o->half, err);
+    if (!code)
+        me_writer_printf(&call->out, "%s: weights of %s\n", call->operand[1], call->operand[0]);
+    return code;
+}
+
+/* By the schema alone: a checkpoint may be large and is opened again. */
+static me_code is_checkpoint(bool *out, const char *path, me_err *err)
+{
+    me_doc doc;
+    *out = false;
+    if (!me_has_suffix(path, ".safetensors")) return ME_OK;
+    me_code code = me_doc_open(&doc, path, err);
+    if (code) return code;
+    const me_value *schema = doc.metadata ? me_dict_get(doc.metadata, "schema") : NULL;
+    *out = schema && schema->kind == ME_STRING &&
+           !strcmp(schema->as.string.data, MODEL_CHECKPOINT_SCHEMA);
+    me_doc_close(&doc);
+    return ME_OK;
+}
+
 static bool is_embedder(me_arena *arena, const char *path)
 {
     return !strncmp(path, "random:", 7) ||
@@ -209,6 +235,12 @@ static me_code run_convert(eval_call *call, me_err *err)
         return to_tensors ? from_tmr(call, err)
                           : me_fail(err, ME_EUSAGE,
                                     "convert: an embedder goes to .safetensors, not to %s", out);
+    bool checkpoint = false;
+    me_code code = to_tensors ? is_checkpoint(&checkpoint, in, err) : ME_OK;
+    if (code) return code;
+    if (checkpoint) return from_checkpoint(call, o, err);
+    if (o->half)
+        return me_fail(err, ME_EUSAGE, "convert: --half is for a checkpoint of `mebench train`");
     if (me_has_suffix(in, ".bvh") && !to_joblib) return from_bvh(call, o, err);
     const bool samples = me_is_directory(in) || me_has_suffix(in, ".npy") ||
                          me_has_suffix(in, ".npz") || me_has_suffix(in, ".zip");
@@ -224,7 +256,9 @@ const eval_command eval_command_convert = {
            "samples to one\n"
            ".safetensors; a dataset between MotionFix's .pth.tar and .safetensors; a TMR folder to "
            "one\n"
-           "self-describing .safetensors. The output's ending says which.",
+           "self-describing .safetensors; a checkpoint of `mebench train` to its weights alone. "
+           "The\n"
+           "output's ending says which.",
     .options = table,
     .options_size = sizeof(options),
     .min_operands = 2,

@@ -197,3 +197,99 @@ me_code model_checkpoint_read(const char *path, model *m, const char *options, m
     me_doc_close(&doc);
     return code;
 }
+
+/* ---- weights alone ------------------------------------------------------------------------------
+ */
+
+/* To the nearest float16, ties to even; NaN and what is too large become inf. */
+static uint16_t half_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00); /* 65520 and above */
+    if (magnitude < 0x38800000) { /* below 2^-14: in units of 2^-24 */
+        float units = fabsf(x) * 0x1p24F;
+        return (uint16_t)(sign | (uint32_t)lrintf(units));
+    }
+    uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+    return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
+}
+
+static me_value *as_half(me_arena *arena, const me_array *a, const char *path, const char *name,
+                         me_err *err)
+{
+    int64_t n = me_array_count(a);
+    float *wide = ME_NEW_ARRAY(arena, n, float);
+    uint16_t *narrow = ME_NEW_ARRAY(arena, n, uint16_t);
+    me_value *v = narrow ? me_value_array(arena, ME_F16, a->ndim, a->shape, narrow) : NULL;
+    if (!wide || !v) {
+        me_fail_mem(err, path);
+        return NULL;
+    }
+    if (me_array_read_f32(a, wide, err) != ME_OK) return NULL;
+    for (int64_t i = 0; i < n; i++) {
+        narrow[i] = half_of(wide[i]);
+        if ((narrow[i] & 0x7fff) == 0x7c00) {
+            me_fail(err, ME_EDATA, "%s: %s holds %g, which is no float16: leave --half out", path,
+                    name, (double)wide[i]);
+            return NULL;
+        }
+    }
+    return v;
+}
+
+/* The parameters' names are those that have moments beside them. */
+static bool is_parameter(const me_value *root, const char *name)
+{
+    char moment[256];
+    snprintf(moment, sizeof moment, "adamw.m/%s", name);
+    return me_dict_get(root, moment) != NULL;
+}
+
+static me_code slim(me_arena *arena, me_value *out, const me_value *root, const char *path,
+                    bool half, me_err *err)
+{
+    static const char *const left_out[] = {"adamw.m/", "adamw.v/", "ema/"};
+    me_code code = ME_OK;
+    for (size_t i = 0; i < root->as.dict.length && code == ME_OK; i++) {
+        const char *name = root->as.dict.keys[i]->as.string.data;
+        bool wanted = root->as.dict.values[i]->kind == ME_ARRAY;
+        for (size_t k = 0; k < sizeof left_out / sizeof *left_out; k++)
+            if (!strncmp(name, left_out[k], strlen(left_out[k]))) wanted = false;
+        if (!wanted) continue;
+        const me_value *average = me_dict_get(root, me_arena_printf(arena, "ema/%s", name));
+        me_value *v = average ? (me_value *)average : root->as.dict.values[i];
+        if (half && is_parameter(root, name) &&
+            !(v = as_half(arena, &v->as.array, path, name, err)))
+            return err ? err->code : ME_EDATA;
+        code = me_dict_put(arena, out, name, v, err);
+    }
+    return code;
+}
+
+me_code model_checkpoint_slim(const char *to, const char *from, bool half, me_err *err)
+{
+    me_doc doc;
+    me_arena arena = {0};
+    me_code code = me_doc_open(&doc, from, err);
+    if (code != ME_OK) return code;
+    const char *schema = stored(&doc, "schema");
+    me_value *tensors = me_value_new(&arena, ME_DICT), *strings = me_value_new(&arena, ME_DICT);
+    if (!tensors || !strings)
+        code = me_fail_mem(err, from);
+    else if (!schema || strcmp(schema, MODEL_CHECKPOINT_SCHEMA) != 0)
+        code = me_fail(err, ME_EFORMAT, "%s: expected a checkpoint (%s), found %s", from,
+                       MODEL_CHECKPOINT_SCHEMA, schema ? schema : doc.format);
+    if (code == ME_OK) code = put_string(&arena, strings, "schema", MODEL_WEIGHTS_SCHEMA, err);
+    for (size_t i = 0; code == ME_OK && i < doc.metadata->as.dict.length; i++) {
+        const char *key = doc.metadata->as.dict.keys[i]->as.string.data;
+        if (strcmp(key, "schema") != 0)
+            code = me_dict_put(&arena, strings, key, doc.metadata->as.dict.values[i], err);
+    }
+    if (code == ME_OK) code = slim(&arena, tensors, doc.root, from, half, err);
+    if (code == ME_OK) code = me_safetensors_write(to, tensors, strings, err);
+    me_doc_close(&doc);
+    me_arena_release(&arena);
+    return code;
+}

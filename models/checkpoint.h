@@ -10,6 +10,7 @@
 #include "models/model.h"
 
 #define MODEL_CHECKPOINT_SCHEMA "mebench.checkpoint/1"
+#define MODEL_WEIGHTS_SCHEMA "mebench.weights/1"
 
 /* `metadata`: further strings to keep; borrowed. Atomic: `path` holds the old file or the whole new
  * one. */
@@ -17,5 +18,10 @@ me_code model_checkpoint_write(const char *path, model *m, const me_value *metad
 /* Fills parameters, moments, average and step. `options`: JSON that must be equal to the stored
  * one. */
 me_code model_checkpoint_read(const char *path, model *m, const char *options, me_err *err);
+/* What users of the model need of the checkpoint at `from`, written to `to` (safetensors, schema
+ * MODEL_WEIGHTS_SCHEMA): the averaged weights under the parameters' own names where there are any,
+ * else the weights; what the model added; all metadata. `half`: parameters as float16, 11 bits of
+ * precision; the statistics stay as they are. A parameter that float16 cannot hold is an error. */
+me_code model_checkpoint_slim(const char *to, const char *from, bool half, me_err *err);
 
 #endif
