@@ -370,28 +370,26 @@ void model_omnime_modulations(nn_ctx *ctx, const model_omnime_net *net, nn_index
 
 enum { SHIFT1, SCALE1, GATE1, SHIFT2, SCALE2, GATE2 };
 
-/* One block. Of the last one only target rows are wanted: they alone take part in what follows its
- * attention. */
-static nn_tensor *dit_block(nn_ctx *ctx, const model_omnime_net *net, int64_t number, nn_tensor *x,
-                            nn_tensor *mod, const model_omnime_layout *layout, bool targets_only)
+/* A block between its two modulations: from h, the first one, to what the last gate adds to x. Of
+ * the last block only target rows are wanted: they alone take part in what follows its attention.
+ */
+static nn_tensor *dit_block(nn_ctx *ctx, const model_omnime_net *net, int64_t number, nn_tensor **x,
+                            nn_tensor *h, nn_tensor *mod, const model_omnime_layout *layout,
+                            bool targets_only)
 {
     char prefix[64];
     snprintf(prefix, sizeof prefix, "dit_encoder.blocks.%lld.", (long long)number);
-    const nn_packing *seq = layout->dit;
-    nn_tensor *h = nn_modulate(ctx, x, mod, SHIFT1, SCALE1, seq, dit_eps);
     h = linear(ctx, net, prefix, "attn.qkv", h, NN_ACT_NONE);
-    h = nn_self_attention(ctx, h, (int)net->config.heads, seq, layout->dit_mask, false, 0);
+    h = nn_self_attention(ctx, h, (int)net->config.heads, layout->dit, layout->dit_mask, false, 0);
     if (targets_only) {
         h = nn_gather(ctx, h, layout->target_rows);
-        x = nn_gather(ctx, x, layout->target_rows);
-        seq = layout->target;
+        *x = nn_gather(ctx, *x, layout->target_rows);
     }
     h = linear(ctx, net, prefix, "attn.proj", h, NN_ACT_NONE);
-    x = nn_gate(ctx, x, h, mod, GATE1, seq);
-    h = nn_modulate(ctx, x, mod, SHIFT2, SCALE2, seq, dit_eps);
+    *x = nn_gate_modulate(ctx, &h, *x, h, mod, GATE1, mod, SHIFT2, SCALE2,
+                          targets_only ? layout->target : layout->dit, dit_eps);
     h = linear(ctx, net, prefix, "mlp.fc1", h, NN_ACT_GELU_TANH);
-    h = linear(ctx, net, prefix, "mlp.fc2", h, NN_ACT_NONE);
-    return nn_gate(ctx, x, h, mod, GATE2, seq);
+    return linear(ctx, net, prefix, "mlp.fc2", h, NN_ACT_NONE);
 }
 
 /* The seen ones of target rows, in f32. */
@@ -415,8 +413,15 @@ model_omnime_output model_omnime_denoise(nn_ctx *ctx, const model_omnime_net *ne
                           linear(ctx, net, "", "pose_proj_in_target", x_t, NN_ACT_NONE)};
     nn_tensor *x = nn_gather(ctx, nn_concat_rows(ctx, parts, 3), layout->dit_rows);
     x = nn_add_rows(ctx, x, (nn_tensor *)&net->positions, layout->dit_at);
+    nn_tensor *h = nn_modulate(ctx, x, modulations[0], SHIFT1, SCALE1, layout->dit, dit_eps);
     for (int64_t b = 0, k = 0; b < layers; b++) {
-        x = dit_block(ctx, net, b, x, modulations[b], layout, b == layers - 1);
+        nn_tensor *mod = modulations[b];
+        nn_tensor *branch = dit_block(ctx, net, b, &x, h, mod, layout, b == layers - 1);
+        if (b == layers - 1)
+            x = nn_gate(ctx, x, branch, mod, GATE2, layout->target);
+        else
+            x = nn_gate_modulate(ctx, &h, x, branch, mod, GATE2, modulations[b + 1], SHIFT1, SCALE1,
+                                 layout->dit, dit_eps);
         /* 2, 4 and 6 of the reference's 8 blocks. */
         if (!inters || k == MODEL_OMNIME_INTERS ||
             b + 1 != layers * (k + 1) / (MODEL_OMNIME_INTERS + 1))

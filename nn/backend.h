@@ -91,9 +91,10 @@ typedef struct nn_attention_args {
     const int32_t *key_mask; /* (tokens_k) or NULL */
     bool causal;
     float scale, dropout;
-    uint64_t
-        seed; /* the weight of head h, query row q of all tokens_q and key k, counted from 0 within
-                 its sequence, is element ((h*tokens_q + q) * longest_k) + k of the site */
+    /* The weight of head h, query row q of all tokens_q and key k, counted from 0 within its
+     * sequence, is element (h*tokens_q + q) * wide + k of the site, where wide is longest_k rounded
+     * up to a multiple of 4: a philox block serves four neighbouring keys of one query. */
+    uint64_t seed;
     uint32_t site;
     const nn_step_state *state; /* NULL, or on the back end: its seed replaces seed */
     void *out;                  /* (tokens_q, heads*head_dim), contiguous */
@@ -133,6 +134,31 @@ typedef struct nn_segment_args {
     void *dx, *dh, *dg;
     int64_t dg_stride;
 } nn_segment_args;
+
+/* What the slots of nn_adaln_args take at most. */
+#define NN_ADALN_COLUMNS 1024
+#define NN_ADALN_ROWS 65536 /* of a sequence */
+
+typedef struct nn_adaln_args {
+    /* A gate and the modulated LayerNorm behind it, s being the row's sequence:
+     * sum = x + gate_s h (rounded to dtype);
+     * y = LN(sum) (1 + scale_s) + shift_s */
+    int64_t m, d, segments, longest;
+    nn_dtype dtype;
+    float eps;
+    const void *x, *h;
+    const void *gate, *shift, *scale; /* gate: row stride gate_stride; the others mod_stride */
+    int64_t gate_stride, mod_stride;
+    const int32_t *segment, *offsets;
+    void *sum, *y;
+    float *mean, *rstd; /* (M), written by forward when not NULL, read by backward */
+    /* backward; x is not read */
+    const void *dy;
+    const void *dsum;              /* the gradient that reaches sum elsewhere, or NULL */
+    void *dx;                      /* written; may be dsum */
+    void *dh;                      /* written */
+    void *dgate, *dshift, *dscale; /* added to, each or none; strides as above; all or none */
+} nn_adaln_args;
 
 typedef struct nn_columns_args {
     /* copies an (m, columns) block: dst[i*dst_stride + j] = src[i*src_stride + j] (or += with add)
@@ -263,6 +289,8 @@ struct nn_backend {
     void (*rows_bwd)(nn_backend *, const nn_rows_args *);
     void (*gate_fwd)(nn_backend *, const nn_segment_args *);
     void (*gate_bwd)(nn_backend *, const nn_segment_args *);
+    void (*adaln_fwd)(nn_backend *, const nn_adaln_args *);
+    void (*adaln_bwd)(nn_backend *, const nn_adaln_args *);
     void (*pool_fwd)(nn_backend *, const nn_segment_args *);
     void (*pool_bwd)(nn_backend *, const nn_segment_args *); /* dx written */
     void (*columns)(nn_backend *, const nn_columns_args *);

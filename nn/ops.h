@@ -47,6 +47,12 @@ nn_tensor *nn_modulate(nn_ctx *ctx, nn_tensor *x, nn_tensor *mod, int shift_bloc
 nn_tensor *nn_gate(nn_ctx *ctx, nn_tensor *x, nn_tensor *h, nn_tensor *mod, int gate_block,
                    const nn_packing *seq);
 
+/* Both in one pass: returns x + gate_s h, and *y is that, modulated. The gate and the modulation
+ * may be blocks of different tensors. */
+nn_tensor *nn_gate_modulate(nn_ctx *ctx, nn_tensor **y, nn_tensor *x, nn_tensor *h,
+                            nn_tensor *gate_mod, int gate_block, nn_tensor *mod, int shift_block,
+                            int scale_block, const nn_packing *seq, float eps);
+
 /* Multi-head softmax attention within each sequence, scale 1/sqrt(D/heads).
  * qkv (M, 3D) rows [q | k | v] -> (M, D).
  * key_mask: NULL or (M) i32 on the back end; 0 hides that row as a key. A sequence whose keys are

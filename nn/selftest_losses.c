@@ -285,6 +285,10 @@ const self_case nn_self_cases[] = {
     {"modulate",        4,   33,  0,   0,  0, 0},
     {"gate",            1,   31,  0,   0,  0, 0},
     {"gate",            2,   128, 0,   0,  0, 0},
+    {"gate_modulate",   1,   31,  0,   0,  0, 4},
+    {"gate_modulate",   2,   128, 0,   0,  0, 0},
+    {"gate_modulate",   4,   512, 0,   0,  0, 0},
+    {"gate_modulate",   2,   33,  0,   0,  1, 0},
     {"mean_pool",       0,   1,   0,   0,  0, 0},
     {"mean_pool",       2,   257, 0,   0,  0, 0},
     {"noise",           1,   5,   0,   0,  0, 0},
@@ -318,6 +322,7 @@ const self_case nn_self_perf[] = {
     {"self_attention",  128200, 512, 0,    8, 0, 0},
     {"modulate",        128200, 512, 0,    0, 0, 0},
     {"gate",            128200, 512, 0,    0, 0, 0},
+    {"gate_modulate",   128200, 512, 0,    0, 0, 0},
     {"add_rows",        18600, 256,  64,   0, 0, 0},
     {"dropout",         18600, 256,  0,    0, 0, 0},
     {NULL, 0, 0, 0, 0, 0, 0}};

@@ -1,5 +1,6 @@
 /* nn/selftest_sequences.c: rows of the selftest for operations on packed sequences. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/rng.h"
 #include "nn/selftest_priv.h"
@@ -8,7 +9,14 @@
  */
 
 static const int32_t lists[][9] = {
-    {1, 0}, {3, 1, 33, 0}, {31, 1, 100, 2, 257, 0}, {1, 1, 1, 1, 1, 1, 0}, {5, 64, 65, 7, 0},
+    {1, 0},
+    {3, 1, 33, 0},
+    {31, 1, 100, 2, 257, 0},
+    {1, 1, 1, 1, 1, 1, 0},
+    {5, 64, 65, 7, 0},
+    {1, 15, 16, 17, 63, 64, 65, 127, 0},
+    {130, 48, 200, 128, 0},
+    {400, 1, 129, 0},
 };
 enum { LISTS = sizeof lists / sizeof lists[0] };
 
@@ -58,7 +66,8 @@ static double dropped(const self_work *w, const attention_view *a, int64_t h, in
 {
     uint32_t words[4];
     if (!(w->c->flags & DROPPED)) return 1;
-    uint64_t e = (uint64_t)((h * a->tokens_q + a->q_from + i) * a->longest_k + j);
+    int64_t wide = (a->longest_k + 3) / 4 * 4;
+    uint64_t e = (uint64_t)((h * a->tokens_q + a->q_from + i) * wide + j);
     me_philox(SELF_SEED, 0, e / 4, words);
     return words[e % 4] >= nn_dropout_threshold(DROP) ? 1 / (1 - (double)DROP) : 0;
 }
@@ -248,6 +257,28 @@ static void gate_reference(const self_work *w, double *const *in, double *out)
     }
 }
 
+/* Both results added; with a flag the sum alone, which has a backward of its own. */
+static nn_tensor *gate_modulate_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    nn_tensor *y;
+    nn_tensor *sum = nn_gate_modulate(ctx, &y, in[0], in[2], in[1], 1, in[1], 2, 0,
+                                      nn_packing_new(ctx, w->lengths, w->sequences), 1e-6f);
+    return w->c->flags ? sum : nn_add(ctx, y, sum, 1, 1);
+}
+
+static void gate_modulate_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t values = w->out_rows * w->out_columns;
+    gate_reference(w, in, out);
+    if (w->c->flags) return;
+    double *sum = malloc((size_t)(values + 1) * sizeof *sum);
+    if (!sum) return;
+    memcpy(sum, out, (size_t)values * sizeof *sum);
+    modulate_reference(w, (double *const[]){sum, in[1]}, out);
+    for (int64_t i = 0; i < values; i++) out[i] += sum[i];
+    free(sum);
+}
+
 static bool pool_shape(self_work *w, me_arena *arena)
 {
     if (!nn_self_lengths(w, arena, w->c->m)) return false;
@@ -315,6 +346,7 @@ const self_op nn_self_sequence_ops[] = {
     {"cross_attention", cross_attention_shape, cross_attention_run, attention_reference},
     {"modulate", modulate_shape, modulate_run, modulate_reference},
     {"gate", gate_shape, gate_run, gate_reference},
+    {"gate_modulate", gate_shape, gate_modulate_run, gate_modulate_reference},
     {"mean_pool", pool_shape, pool_run, pool_reference},
     {"noise", noise_shape, noise_run, noise_reference},
     {NULL, NULL, NULL, NULL}};

@@ -76,6 +76,8 @@ void nn_cpu_rows_fwd(nn_backend *, const nn_rows_args *);
 void nn_cpu_rows_bwd(nn_backend *, const nn_rows_args *);
 void nn_cpu_gate_fwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_gate_bwd(nn_backend *, const nn_segment_args *);
+void nn_cpu_adaln_fwd(nn_backend *, const nn_adaln_args *);
+void nn_cpu_adaln_bwd(nn_backend *, const nn_adaln_args *);
 void nn_cpu_pool_fwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_pool_bwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_columns(nn_backend *, const nn_columns_args *);

@@ -137,22 +137,44 @@ template <typename T, typename TABLE> static void rows_fwd(nn_cuda *cu, const nn
                 });
 }
 
+#define SCATTER_WARPS 8
+
+/* dtable[s] += the rows of dy that were read from it, in order. A warp takes 128 columns of one row
+ * of the table: most rows were read once, so that a row's work is one load and one store and its
+ * cost the latency, which many rows in flight hide. Grid: (rows / 8, ceil(d / 128)). */
+template <typename T, typename TABLE>
+static __global__ void __launch_bounds__(32 * SCATTER_WARPS)
+    rows_bwd_kernel(TABLE *dtable, const T *dy, const int32_t *start, const int32_t *items,
+                    int64_t sources, int64_t d, bool vec)
+{
+    int64_t s = (int64_t)blockIdx.x * SCATTER_WARPS + (threadIdx.x >> 5);
+    int64_t column = (int64_t)blockIdx.y * 128 + (threadIdx.x & 31) * 4, there = d - column;
+    if (s >= sources || there <= 0) return;
+    int32_t from = start[s], to = start[s + 1];
+    if (from == to) return;
+    float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
+#pragma unroll 8
+    for (int32_t k = from; k < to; k++) {
+        float4 v = load4_part(dy + items[k] * d + column, there, vec);
+        sum = make_float4(sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w);
+    }
+    TABLE *place = dtable + s * d + column;
+    float4 v = load4_part(place, there, vec);
+    v = make_float4(v.x + sum.x, v.y + sum.y, v.z + sum.z, v.w + sum.w);
+    store4_part(place, v, there, vec);
+}
+
 template <typename T, typename TABLE> static void rows_bwd(nn_cuda *cu, const nn_rows_args *p)
 {
-    const T *dy = (const T *)p->dy;
-    TABLE *dtable = (TABLE *)p->dtable;
-    const int32_t *start = p->inverse_start, *items = p->inverse_items;
-    int64_t d = p->d;
-    run_row_sum(
-        cu, p->sources, d, "rows_bwd",
-        [=] __device__(int64_t s, int64_t & from, int64_t & to) {
-            from = start[s];
-            to = start[s + 1];
-        },
-        [=] __device__(int64_t k, int64_t, int64_t c) { return load1(dy + items[k] * d + c); },
-        [=] __device__(int64_t s, int64_t c, float v, int64_t n) {
-            if (n > 0) store1(dtable + s * d + c, load1(dtable + s * d + c) + v);
-        });
+    if (p->sources == 0 || p->d == 0) return;
+    bool vec =
+        p->d % 4 == 0 && nn_cuda_vec4(p->dy, p->dtype) && nn_cuda_vec4(p->dtable, p->table_dtype);
+    dim3 grid((unsigned)nn_cuda_ceil_div(p->sources, SCATTER_WARPS),
+              (unsigned)nn_cuda_ceil_div(p->d, 128));
+    rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
+        (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->sources, p->d,
+        vec);
+    nn_cuda_check(cu, cudaGetLastError(), "rows_bwd_kernel");
 }
 
 void nn_cuda_rows_fwd(nn_backend *be, const nn_rows_args *p)
