@@ -83,6 +83,7 @@ $(BUILD)/%.cu.o: %.cu
 
 # -MMD does not see what the assembler includes.
 $(BUILD)/reports/published.o: reports/published.json
+$(BUILD)/eval/cmd_reproduce.o: eval/reproduce_example.json
 
 define archive
 $(BUILD)/lib$(1).a: $(call obj,$(SRC_$(1)) $(CU_$(1)))

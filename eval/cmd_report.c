@@ -2,7 +2,6 @@
  */
 #include "core/json.h"
 #include "eval/commands.h"
-#include "metrics/result.h"
 #include "reports/report.h"
 
 typedef struct options {
@@ -38,7 +37,7 @@ static me_code run_report(eval_call *call, me_err *err)
         .published = o->published, .baselines = o->baselines, .source = o->source_table};
     me_value *result = NULL;
     me_code code = me_json_read(&result, call->arena, call->operand[0], err);
-    if (!code) code = metric_result_check(result, call->operand[0], err);
+    if (!code) code = report_check(result, call->operand[0], err);
     return code ? code : writer->write(&call->out, result, &r, err);
 }
 

@@ -67,6 +67,7 @@ struct eval_command {
     X(train)                                                                                       \
     X(sample)                                                                                      \
     X(edit)                                                                                        \
+    X(reproduce)                                                                                   \
     X(retrieve)                                                                                    \
     X(similarity)                                                                                  \
     X(list)                                                                                        \

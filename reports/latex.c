@@ -71,7 +71,8 @@ static void put_table(me_writer *w, const report_table_data *t)
     me_writer_printf(w, " \\\\\n\\midrule\n");
     for (int r = 0; r < t->rows; r++) {
         const report_row *row = &t->row[r];
-        if (r > 0 && row->kind != t->row[r - 1].kind && row->kind != REPORT_CHANCE)
+        if (r > 0 && row->kind != t->row[r - 1].kind && row->kind != REPORT_CHANCE &&
+            !row->beside && !t->row[r - 1].beside)
             me_writer_printf(w, "\\midrule\n");
         put_escaped(w, row->name);
         if (row->kind == REPORT_PUBLISHED) me_writer_printf(w, " (published)");

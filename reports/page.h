@@ -18,6 +18,7 @@ typedef struct report_row {
     const char *protocol, *subset;
     double value[REPORT_COLUMNS];                  /* NAN: not known */
     double lo[REPORT_COLUMNS], hi[REPORT_COLUMNS]; /* NAN: no interval */
+    bool beside;                                   /* published, and belongs to the row above it */
 } report_row;
 
 typedef struct report_table_data {
@@ -32,8 +33,8 @@ typedef struct report_table_data {
 
 typedef struct report_page {
     const char *name; /* of the submission */
-    int tables;
-    report_table_data table[4];
+    int tables, tables_capacity;
+    report_table_data *table; /* (tables) */
     int notes, notes_capacity;
     const char **note;
     bool intervals; /* some row has one */

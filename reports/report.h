@@ -1,4 +1,5 @@
-/* reports/report.h: writers of one result document (metrics/result.h). Each takes the document as a
+/* reports/report.h: writers of a result document (metrics/result.h) or of a study's
+ * (eval/reproduce.h). Each takes the document as a
  * tree, so that a saved result.json gives the same pages as a fresh run. To add one: a file that
  * defines `const report report_NAME`, and its name in the list.
  */
@@ -7,6 +8,13 @@
 
 #include "core/file.h"
 #include "core/value.h"
+
+/* A study: "rows", each with the "protocols" of a result as means over seeds, beside what all rows
+ * share, as a result has it. */
+#define REPORT_REPRODUCTION_SCHEMA "mebench.reproduction/1"
+
+/* Whether a document can be written at all; ME_EFORMAT with what is missing. */
+me_code report_check(const me_value *document, const char *name, me_err *err);
 
 typedef struct report_options {
     bool published; /* published rows of the same subset beside the result */
@@ -21,7 +29,7 @@ typedef struct report {
     const char *name;      /* "markdown" */
     const char *extension; /* "md" */
     const char *doc;
-    /* Writes the whole page. `result` has passed metric_result_check. Failures of the writer stay
+    /* Writes the whole page. `result` has passed report_check. Failures of the writer stay
      * sticky in it and show at its commit. */
     me_code (*write)(me_writer *w, const me_value *result, const report_options *options,
                      me_err *err);

@@ -1,6 +1,7 @@
 /* reports/reports.c: see report.h. */
 #include <string.h>
 
+#include "metrics/result.h"
 #include "reports/report.h"
 
 const report *const report_list[] = {
@@ -16,6 +17,35 @@ const report *report_find(const char *name)
         if (strcmp(report_list[i]->name, name) == 0 || strcmp(report_list[i]->extension, name) == 0)
             return report_list[i];
     return NULL;
+}
+
+static me_code check_reproduction(const me_value *document, const char *name, me_err *err)
+{
+    static const struct {
+        const char *path;
+        me_kind kind;
+    } wanted[] = {
+        {"samples", ME_DICT}, {"protocols", ME_DICT}, {"provenance", ME_DICT}, {"rows", ME_LIST}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        const me_value *v = me_dict_get(document, wanted[i].path);
+        if (!v || v->kind != wanted[i].kind)
+            return me_fail(err, ME_EFORMAT, "%s: %s is %s, wanted %s", name, wanted[i].path,
+                           v ? me_kind_name(v->kind) : "absent", me_kind_name(wanted[i].kind));
+    }
+    const me_value *rows = me_dict_get(document, "rows");
+    for (size_t i = 0; i < rows->as.list.length; i++) {
+        const me_value *title = me_dict_get(rows->as.list.items[i], "name");
+        if (!title || title->kind != ME_STRING)
+            return me_fail(err, ME_EFORMAT, "%s: rows[%zu] has no name", name, i);
+    }
+    return ME_OK;
+}
+
+me_code report_check(const me_value *document, const char *name, me_err *err)
+{
+    if (me_string_equals(me_dict_get(document, "schema"), REPORT_REPRODUCTION_SCHEMA))
+        return check_reproduction(document, name, err);
+    return metric_result_check(document, name, err);
 }
 
 report_options report_options_default(void)

@@ -31,6 +31,12 @@ static void put_right(me_writer *w, const char *s, int wide)
     me_writer_printf(w, "%*s%s", wide > width(s) ? wide - width(s) : 0, "", s);
 }
 
+/* Of a published row that stands below the one it belongs to. */
+static const char *suffix(const report_row *r)
+{
+    return r->beside ? " (published)" : "";
+}
+
 static void put_table(me_writer *w, const report_table_data *t)
 {
     me_writer_printf(w, "%s\n  %s\n", t->title, t->caption);
@@ -42,7 +48,8 @@ static void put_table(me_writer *w, const report_table_data *t)
     char cell[64];
     for (int c = 0; c < REPORT_COLUMNS; c++) wide[c] = width(report_labels[c]);
     for (int r = 0; r < t->rows; r++) {
-        names = names > width(t->row[r].name) ? names : width(t->row[r].name);
+        const int name = width(t->row[r].name) + width(suffix(&t->row[r]));
+        names = names > name ? names : name;
         for (int c = 0; c < REPORT_COLUMNS; c++) {
             cell_text(cell, sizeof cell, &t->row[r], c);
             wide[c] = wide[c] > width(cell) ? wide[c] : width(cell);
@@ -58,10 +65,12 @@ static void put_table(me_writer *w, const report_table_data *t)
     me_writer_printf(w, "\n");
     for (int r = 0; r < t->rows; r++) {
         const report_row *row = &t->row[r];
-        if (row->kind == REPORT_PUBLISHED && t->row[r - 1].kind != REPORT_PUBLISHED)
+        const bool listed = row->kind == REPORT_PUBLISHED && !row->beside;
+        if (listed && (!r || t->row[r - 1].kind != REPORT_PUBLISHED || t->row[r - 1].beside))
             me_writer_printf(w, "  published on the same items:\n");
         me_writer_printf(w, "  ");
-        put_left(w, row->name, names);
+        me_writer_printf(w, "%s", row->name);
+        put_left(w, suffix(row), names - width(row->name));
         me_writer_printf(w, " %6lld", (long long)row->n);
         for (int c = 0; c < REPORT_COLUMNS; c++) {
             cell_text(cell, sizeof cell, row, c);

@@ -1,0 +1,419 @@
+/* eval/reproduce_result.c: the document of a finished study (reproduce.h): every row over its
+ * seeds, with two intervals that answer two questions. Over seeds (Student's t): where would the
+ * mean of many trainings lie? Over queries (bootstrap): what would other items of the same kind
+ * have given these trainings? Neither holds the other. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/csv.h"
+#include "core/json.h"
+#include "eval/reproduce.h"
+#include "metrics/metrics.h"
+#include "metrics/result.h"
+#include "metrics/stats.h"
+#include "reports/page.h"
+
+#define RESAMPLES 1000
+
+static const char *const protocols[] = {"batch32", "full"};
+static const char *const directions[] = {"generated_to_target", "generated_to_source"};
+
+typedef struct builder {
+    const eval_study *study;
+    me_arena *arena;
+    me_err *err;
+    me_code code;            /* of the first failure */
+    me_value *const *result; /* of all runs, row after row */
+    me_value *doc;
+} builder;
+
+static void put(builder *b, me_value *dict, const char *key, me_value *value)
+{
+    if (b->code) return;
+    b->code = dict && value ? me_dict_put(b->arena, dict, key, value, b->err)
+                            : me_fail_mem(b->err, "the table");
+}
+
+static void append(builder *b, me_value *list, me_value *value)
+{
+    if (b->code) return;
+    b->code = list && value ? me_list_append(b->arena, list, value, b->err)
+                            : me_fail_mem(b->err, "the table");
+}
+
+static me_value *make(builder *b, me_kind kind)
+{
+    return me_value_new(b->arena, kind);
+}
+
+static me_value *pair(builder *b, double lo, double hi)
+{
+    me_value *list = make(b, ME_LIST);
+    append(b, list, me_value_float(b->arena, lo));
+    append(b, list, me_value_float(b->arena, hi));
+    return list;
+}
+
+/* ---- intervals ---------------------------------------------------------------------------------
+ */
+
+/* The 97.5 % quantile of Student's t. */
+static double student(int freedom)
+{
+    static const double of[] = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060,
+                                2.2622,  2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199,
+                                2.1098,  2.1009, 2.0930, 2.0860, 2.0796, 2.0739, 2.0687, 2.0639,
+                                2.0595,  2.0555, 2.0518, 2.0484, 2.0452, 2.0423};
+    const int n = sizeof of / sizeof *of;
+    if (freedom <= n) return of[freedom - 1];
+    const double z = 1.959964; /* Cornish-Fisher, right to four digits here */
+    return z + (z * z * z + z) / (4.0 * freedom);
+}
+
+/* Positions from 0 of one protocol and direction, of the items that it has. */
+static me_code read_positions(double *out, int64_t *n, const me_csv *csv, const char *column,
+                              const char *path, me_err *err)
+{
+    const int64_t c = me_csv_column(csv, column);
+    *n = 0;
+    if (c < 0) return me_fail(err, ME_EFORMAT, "%s: expected a column %s", path, column);
+    for (int64_t i = 1; i < csv->rows; i++) {
+        const char *text = csv->cells[i][c];
+        char *end;
+        if (!*text) continue;
+        const double rank = strtod(text, &end);
+        if (end == text || *end || !(rank >= 1))
+            return me_fail(err, ME_EFORMAT, "%s: row %lld: expected a rank, found '%.40s'", path,
+                           (long long)i + 1, text);
+        out[(*n)++] = rank - 1;
+    }
+    return ME_OK;
+}
+
+/* Adds a run's columns of values per query, over the number of runs, to `sum`. */
+static me_code add_columns(metric_sink *sum, const eval_study_row *row, int run, const char *column,
+                           me_arena *arena, me_err *err)
+{
+    me_csv csv;
+    const char *path = me_path_join(arena, row->run[run].folder, "ranks.csv");
+    me_code code = path ? me_csv_open(&csv, path, err) : me_fail_mem(err, "ranks");
+    if (code) return code;
+    double *position = ME_NEW_ARRAY(arena, csv.rows, double);
+    metric_sink now = {.arena = arena};
+    code = position ? read_positions(position, &now.n, &csv, column, path, err)
+                    : me_fail_mem(err, "ranks");
+    me_csv_close(&csv);
+    const metric_input in = {.n = now.n, .position = position};
+    if (!code) code = metric_run_all(&now, &in, METRIC_NEEDS_RANKS, err);
+    if (!code && run && now.n != sum->n)
+        code = me_fail(err, ME_EDATA, "%s: expected %lld ranks as of the other seeds, found %lld",
+                       path, (long long)sum->n, (long long)now.n);
+    if (code) return code;
+    for (int c = 0; c < now.columns; c++)
+        for (int64_t i = 0; i < now.n; i++)
+            now.column[c].values[i] =
+                now.column[c].values[i] / row->runs + (run ? sum->column[c].values[i] : 0);
+    *sum = now;
+    return ME_OK;
+}
+
+/* Bootstrap over queries of the mean over runs. A median of means is not a mean of medians, so MedR
+ * has no such interval. */
+static me_code intervals_over_queries(builder *b, me_value *to, const eval_study_row *row,
+                                      const char *protocol, const char *direction)
+{
+    me_arena arena;
+    me_arena_init(&arena);
+    metric_sink *sink = ME_NEW(&arena, metric_sink);
+    const char *column = me_arena_printf(&arena, "%s_%s", protocol, direction);
+    double lo[METRIC_MAX_COLUMNS], hi[METRIC_MAX_COLUMNS];
+    me_code code = sink && column ? ME_OK : me_fail_mem(b->err, "intervals");
+    for (int run = 0; run < row->runs && !code; run++)
+        code = add_columns(sink, row, run, column, &arena, b->err);
+    if (!code && sink->n > 0)
+        code = metric_bootstrap(lo, hi, sink->column, sink->columns, sink->n, sink->n, RESAMPLES, 0,
+                                b->err);
+    for (int c = 0; !code && sink->n > 0 && c < sink->columns; c++)
+        if (sink->column[c].aggregate == METRIC_MEAN)
+            put(b, to, sink->column[c].label, pair(b, lo[c], hi[c]));
+    me_arena_release(&arena);
+    return code;
+}
+
+/* ---- rows --------------------------------------------------------------------------------------
+ */
+
+static const me_value *block_of(const me_value *result, const char *protocol, const char *direction)
+{
+    const me_value *p = me_dict_get(me_dict_get(result, "protocols"), protocol);
+    const me_value *m = me_dict_get(p, direction);
+    return m && m->kind == ME_DICT ? m : NULL;
+}
+
+/* One number over the runs: mean, spread, interval over seeds. */
+static void add_number(builder *b, me_value *const parts[4], const char *label,
+                       const double *values, int n)
+{
+    const double mean = metric_mean(values, n), sd = metric_sd(values, n);
+    me_value *each = make(b, ME_LIST);
+    for (int i = 0; i < n; i++) append(b, each, me_value_float(b->arena, values[i]));
+    put(b, parts[0], label, me_value_float(b->arena, mean));
+    if (n < 2) return;
+    const double half = student(n - 1) * sd / sqrt(n);
+    put(b, parts[1], label, me_value_float(b->arena, sd));
+    put(b, parts[2], label, pair(b, mean - half, mean + half));
+    put(b, parts[3], label, each);
+}
+
+static void add_block(builder *b, me_value *to, const eval_study_row *row, me_value *const *result,
+                      const char *protocol, const char *direction)
+{
+    const me_value *first = block_of(result[0], protocol, direction);
+    double *values = ME_NEW_ARRAY(b->arena, row->runs, double);
+    me_value *m = make(b, ME_DICT), *sd = make(b, ME_DICT), *ci = make(b, ME_DICT);
+    me_value *each = make(b, ME_DICT), *queries = make(b, ME_DICT);
+    if (!first) return;
+    if (!values || !m || !queries) {
+        b->code = me_fail_mem(b->err, "the table");
+        return;
+    }
+    for (int c = 0; c < REPORT_COLUMNS; c++) {
+        bool all = true;
+        for (int i = 0; i < row->runs; i++) {
+            values[i] =
+                metric_result_number(block_of(result[i], protocol, direction), report_labels[c]);
+            all &= !isnan(values[i]);
+        }
+        if (all)
+            add_number(b, (me_value *const[]){m, sd, ci, each}, report_labels[c], values,
+                       row->runs);
+    }
+    const me_value *own = me_dict_get(first, "ci95");
+    if (row->runs < 2) {
+        if (own) put(b, m, "ci95", (me_value *)own);
+    } else {
+        put(b, m, "ci95", ci);
+        put(b, m, "sd", sd);
+        put(b, m, "seeds", each);
+        if (own && !b->code) b->code = intervals_over_queries(b, queries, row, protocol, direction);
+        if (own) put(b, m, "ci95_queries", queries);
+    }
+    put(b, to, direction, m);
+}
+
+/* FID over the runs; an interval over seeds where there are several. */
+static void add_fid(builder *b, me_value *to, const eval_study_row *row, me_value *const *result)
+{
+    double *values = ME_NEW_ARRAY(b->arena, row->runs, double);
+    me_value *fid = make(b, ME_DICT);
+    if (!values || !fid) {
+        b->code = me_fail_mem(b->err, "the table");
+        return;
+    }
+    for (int i = 0; i < row->runs; i++) {
+        values[i] = metric_result_number(me_dict_get(result[i], "fid"), "value");
+        if (isnan(values[i])) return;
+    }
+    put(b, fid, "value", me_value_float(b->arena, metric_mean(values, row->runs)));
+    if (row->runs > 1) put(b, fid, "sd", me_value_float(b->arena, metric_sd(values, row->runs)));
+    put(b, to, "fid", fid);
+}
+
+static me_value *row_value(builder *b, const eval_study_row *row, me_value *const *result)
+{
+    me_value *v = make(b, ME_DICT), *seeds = make(b, ME_LIST), *paths = make(b, ME_LIST);
+    me_value *both = make(b, ME_DICT);
+    put(b, v, "name", me_value_string(b->arena, row->name));
+    if (row->about) put(b, v, "about", me_value_string(b->arena, row->about));
+    if (row->published) put(b, v, "published", me_value_string(b->arena, row->published));
+    for (int i = 0; i < row->runs; i++) {
+        if (row->run[i].seed >= 0) append(b, seeds, me_value_int(b->arena, row->run[i].seed));
+        append(b, paths, me_value_string(b->arena, row->run[i].path));
+    }
+    put(b, v, "seeds", seeds);
+    put(b, v, "interval", me_value_string(b->arena, row->runs > 1 ? "seeds" : "queries"));
+    put(b, v, "results", paths);
+    for (int p = 0; p < 2 && !b->code; p++) {
+        me_value *protocol = make(b, ME_DICT);
+        for (int d = 0; d < 2 && !b->code; d++)
+            add_block(b, protocol, row, result, protocols[p], directions[d]);
+        put(b, both, protocols[p], protocol);
+    }
+    put(b, v, "protocols", both);
+    add_fid(b, v, row, result);
+    return v;
+}
+
+/* ---- what all rows share -----------------------------------------------------------------------
+ */
+
+static const char *text_at(const me_value *v, const char *path)
+{
+    const me_value *s = metric_result_at(v, path);
+    return s && s->kind == ME_STRING ? s->as.string.data : "none";
+}
+
+/* Rows of one table are scored on the same items, by the same embedder, in the same way. */
+static me_code check_same(const builder *b, const char *title, const me_value *result)
+{
+    static const char *const paths[][2] = {{"provenance/dataset_sha256", "dataset"},
+                                           {"provenance/keys_sha256", "set of scored items"},
+                                           {"provenance/tmr_sha256", "embedder"},
+                                           {"provenance/gelu", "form of GELU"},
+                                           {"provenance/precision", "precision of evaluation"}};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const char *first = text_at(b->result[0], paths[i][0]), *now = text_at(result, paths[i][0]);
+        if (strcmp(first, now) != 0)
+            return me_fail(b->err, ME_EDATA,
+                           "%s: another %s (%.16s) than that of the first row (%.16s); rows of one "
+                           "table need the same",
+                           title, paths[i][1], now, first);
+    }
+    return ME_OK;
+}
+
+static me_code read_results(builder *b)
+{
+    const eval_study *s = b->study;
+    int64_t runs = 0, at = 0;
+    for (int64_t i = 0; i < s->rows; i++) runs += s->row[i].runs;
+    me_value **result = ME_NEW_ARRAY(b->arena, runs, me_value *);
+    if (!result) return me_fail_mem(b->err, "the table");
+    b->result = result;
+    for (int64_t i = 0; i < s->rows; i++)
+        for (int k = 0; k < s->row[i].runs; k++) {
+            const char *path = me_path_join(b->arena, s->row[i].run[k].folder, "result.json");
+            me_code code = path ? me_json_read(&result[at], b->arena, path, b->err)
+                                : me_fail_mem(b->err, "the table");
+            if (!code) code = metric_result_check(result[at], path, b->err);
+            if (!code) code = check_same(b, path, result[at]);
+            if (code) return code;
+            at++;
+        }
+    return ME_OK;
+}
+
+/* The parts of a protocol that are the same for all rows. */
+static me_value *shared_protocol(builder *b, const char *name)
+{
+    static const char *const kept[] = {"n",       "batches", "batch_size", "seed",
+                                       "dropped", "reason",  "chance"};
+    const me_value *from = me_dict_get(me_dict_get(b->result[0], "protocols"), name);
+    me_value *to = make(b, ME_DICT);
+    for (size_t i = 0; from && i < sizeof kept / sizeof *kept; i++) {
+        me_value *v = me_dict_get(from, kept[i]);
+        if (v) put(b, to, kept[i], v);
+    }
+    return to;
+}
+
+/* The trivial rows; those about one submission stay in its own result. */
+static void put_baselines(builder *b)
+{
+    const me_value *from = me_dict_get(b->result[0], "baselines");
+    me_value *to = make(b, ME_DICT);
+    if (!from || from->kind != ME_DICT) return;
+    for (size_t i = 0; i < from->as.dict.length; i++) {
+        const char *key = from->as.dict.keys[i]->as.string.data;
+        if (strncmp(key, "submission", 10) != 0) put(b, to, key, from->as.dict.values[i]);
+    }
+    put(b, b->doc, "baselines", to);
+}
+
+static void put_shared(builder *b)
+{
+    static const char *const kept[] = {
+        "mebench", "git",       "dataset_sha256", "tmr",   "tmr_sha256", "tmr_random", "backend",
+        "device",  "precision", "gelu",           "split", "subset",     "keys_sha256"};
+    const me_value *first = b->result[0], *from = me_dict_get(first, "provenance");
+    me_value *both = make(b, ME_DICT), *provenance = make(b, ME_DICT);
+    put(b, b->doc, "samples", me_dict_get(first, "samples"));
+    for (int p = 0; p < 2; p++)
+        if (me_dict_get(me_dict_get(first, "protocols"), protocols[p]))
+            put(b, both, protocols[p], shared_protocol(b, protocols[p]));
+    put(b, b->doc, "protocols", both);
+    put_baselines(b);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        me_value *v = me_dict_get(from, kept[i]);
+        if (v) put(b, provenance, kept[i], v);
+    }
+    if (b->study->benchmark)
+        put(b, provenance, "benchmark", me_value_string(b->arena, b->study->benchmark));
+    put(b, b->doc, "provenance", provenance);
+}
+
+/* Warnings are the same where they end alike, "[trap 12]", or where they are equal. */
+static bool alike(const char *a, const char *b)
+{
+    const char *x = strstr(a, "[trap "), *y = strstr(b, "[trap ");
+    return x && y ? !strcmp(x, y) : !strcmp(a, b);
+}
+
+static bool has_alike(const me_value *result, const char *text)
+{
+    const me_value *list = me_dict_get(result, "warnings");
+    for (size_t k = 0; list && list->kind == ME_LIST && k < list->as.list.length; k++) {
+        const me_value *v = list->as.list.items[k];
+        if (v->kind == ME_STRING && alike(v->as.string.data, text)) return true;
+    }
+    return false;
+}
+
+/* A row's warnings, each from the first run that has it. */
+static void put_row_warnings(builder *b, me_value *list, const eval_study_row *row,
+                             me_value *const *result)
+{
+    for (int k = 0; k < row->runs; k++) {
+        const me_value *own = me_dict_get(result[k], "warnings");
+        for (size_t n = 0; own && own->kind == ME_LIST && n < own->as.list.length; n++) {
+            const me_value *v = own->as.list.items[n];
+            const char *text = v->kind == ME_STRING ? v->as.string.data : NULL;
+            int runs = 0, before = 0;
+            for (int i = 0; i < row->runs && text; i++) {
+                const bool has = has_alike(result[i], text);
+                runs += has;
+                before += has && i < k;
+            }
+            if (!text || before) continue;
+            char *line =
+                row->runs < 2
+                    ? me_arena_printf(b->arena, "%s: %s", row->name, text)
+                    : me_arena_printf(b->arena, "%s, seed %lld (%d of %d seeds): %s", row->name,
+                                      (long long)row->run[k].seed, runs, row->runs, text);
+            append(b, list, line ? me_value_string(b->arena, line) : NULL);
+        }
+    }
+}
+
+static void put_warnings(builder *b)
+{
+    me_value *list = make(b, ME_LIST);
+    const eval_study_row *row = b->study->row;
+    for (int64_t i = 0, at = 0; i < b->study->rows; at += row[i++].runs)
+        put_row_warnings(b, list, &row[i], b->result + at);
+    put(b, b->doc, "warnings", list);
+}
+
+me_code eval_study_result(me_value **out, const eval_study *study, me_arena *arena, me_err *err)
+{
+    builder b = {.study = study, .arena = arena, .err = err};
+    me_value *rows = me_value_new(arena, ME_LIST);
+    int64_t at = 0;
+    b.code = read_results(&b);
+    if (b.code) return b.code;
+    b.doc = me_value_new(arena, ME_DICT);
+    put(&b, b.doc, "schema", me_value_string(arena, REPORT_REPRODUCTION_SCHEMA));
+    put(&b, b.doc, "name", me_value_string(arena, study->name));
+    put_shared(&b);
+    for (int64_t i = 0; i < study->rows && !b.code; i++) {
+        append(&b, rows, row_value(&b, &study->row[i], b.result + at));
+        at += study->row[i].runs;
+    }
+    put(&b, b.doc, "rows", rows);
+    put_warnings(&b);
+    put(&b, b.doc, "plan", (me_value *)study->plan);
+    *out = b.doc;
+    return b.code;
+}
