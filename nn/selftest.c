@@ -17,6 +17,7 @@ typedef struct suite {
     nn_backend *device,
         *cpu;          /* the one under test; the cpu one (the same, where that is under test) */
     nn_backend *other; /* the cpu one with another number of threads */
+    bool tf32;         /* the device may round f32 products' operands */
     me_arena arena;    /* of one case */
     int passed, failed;
     me_err *err;
@@ -123,9 +124,10 @@ static void upload_inputs(nn_ctx *ctx, const self_work *w, nn_dtype dtype, nn_te
     }
 }
 
-static nn_precision precision_of(nn_dtype dtype)
+static nn_precision precision_of(const suite *s, const nn_backend *be, nn_dtype dtype)
 {
-    return dtype == NN_BF16 ? NN_BF16_MIXED : NN_FP32;
+    nn_precision f32 = s->tf32 && be == s->device ? NN_TF32 : NN_FP32;
+    return dtype == NN_BF16 ? NN_BF16_MIXED : f32;
 }
 
 static float *run_forward(suite *s, nn_backend *be, const self_work *w, nn_dtype dtype, me_err *err)
@@ -134,7 +136,7 @@ static float *run_forward(suite *s, nn_backend *be, const self_work *w, nn_dtype
     nn_tensor *in[SELF_INPUTS];
     float *out = ME_NEW_ARRAY(&s->arena, out_count(w), float);
     if (!out) me_fail_mem(err, "a result");
-    if (!out || nn_ctx_open(&ctx, be, precision_of(dtype), err) != ME_OK) return NULL;
+    if (!out || nn_ctx_open(&ctx, be, precision_of(s, be, dtype), err) != ME_OK) return NULL;
     poison(&ctx);
     upload_inputs(&ctx, w, dtype, in);
     nn_tensor *y = w->op->run(&ctx, w, in);
@@ -151,7 +153,7 @@ static bool run_backward(suite *s, nn_backend *be, const self_work *w, nn_dtype 
 {
     nn_ctx ctx;
     nn_tensor *in[SELF_INPUTS];
-    if (nn_ctx_open(&ctx, be, precision_of(dtype), err) != ME_OK) return false;
+    if (nn_ctx_open(&ctx, be, precision_of(s, be, dtype), err) != ME_OK) return false;
     poison(&ctx);
     upload_inputs(&ctx, w, dtype, in);
     for (int i = 0; i < w->inputs; i++) {
@@ -233,9 +235,11 @@ static void hold(verdict *v, double error, double allowed, const char *what)
     if (!(error <= allowed)) blame(v, "%s: error %.3g, allowed %.3g", what, error, allowed);
 }
 
-static double tolerance(const self_case *c, nn_dtype dtype, bool grad)
+static double tolerance(const suite *s, const self_case *c, nn_dtype dtype, bool grad)
 {
-    double base = dtype == NN_BF16 ? (grad ? 2e-2 : 8e-3) : (grad ? 1e-5 : 2e-6);
+    double base = grad ? 1e-5 : 2e-6;
+    if (s->tf32) base = grad ? 4e-3 : 2e-3;
+    if (dtype == NN_BF16) base = grad ? 2e-2 : 8e-3;
     return base * (c->loose > 0 ? c->loose : 1);
 }
 
@@ -341,7 +345,7 @@ static void check(suite *s, const self_work *w, nn_dtype dtype, verdict *v)
     }
     values_of(w, in);
     w->op->reference(w, in, reference);
-    double allowed = tolerance(w->c, dtype, false);
+    double allowed = tolerance(s, w->c, dtype, false);
     hold(v, relative_error(out, reference, out_count(w)), allowed, "against double");
     check_batches(s, w, dtype, out, v);
     float *twin = run_forward(s, s->other, w, dtype, &err);
@@ -419,7 +423,7 @@ static void check_grad(suite *s, const self_work *w, nn_dtype dtype, verdict *v)
     me_err err = {0};
     float *grads[SELF_INPUTS] = {0}, *twins[SELF_INPUTS] = {0};
     double *upstream = deviates(s, out_count(w), 99, dtype == NN_BF16);
-    double allowed = tolerance(w->c, dtype, true);
+    double allowed = tolerance(s, w->c, dtype, true);
     if (!upstream || !run_backward(s, s->device, w, dtype, upstream, grads, &err) ||
         !run_backward(s, s->other, w, dtype, upstream, twins, &err)) {
         blame(v, "%s", err.code ? err.msg : "out of memory");
@@ -440,10 +444,10 @@ static void check_grad(suite *s, const self_work *w, nn_dtype dtype, verdict *v)
 /* ---- cases -------------------------------------------------------------------------------------
  */
 
-static void name_case(const self_case *c, nn_dtype dtype, char *out, size_t size)
+static void name_case(const suite *s, const self_case *c, nn_dtype dtype, char *out, size_t size)
 {
     snprintf(out, size, "%s m%d-d%d-k%d-h%d-f%d %s", c->op, c->m, c->d, c->k, c->heads, c->flags,
-             nn_dtype_text(dtype));
+             s->tf32 ? "tf32" : nn_dtype_text(dtype));
 }
 
 static void run_case(suite *s, const self_case *c, nn_dtype dtype)
@@ -452,7 +456,7 @@ static void run_case(suite *s, const self_case *c, nn_dtype dtype)
     self_work w;
     verdict v = {0};
     bool grad = s->o->mode == NN_SELFTEST_GRAD;
-    name_case(c, dtype, name, sizeof name);
+    name_case(s, c, dtype, name, sizeof name);
     if (s->o->list) {
         say(s, "%s", name);
         return;
@@ -516,14 +520,14 @@ static void perf_case(suite *s, const self_case *c, nn_dtype dtype)
     double times[MOST];
     char name[96];
     me_err err = {0};
-    name_case(c, dtype, name, sizeof name);
+    name_case(s, c, dtype, name, sizeof name);
     *strchr(name, ' ') = ',';
     if (s->o->list) {
         say(s, "%s", name);
         return;
     }
     if (!prepare(s, c, dtype, &w) ||
-        nn_ctx_open(&ctx, s->device, precision_of(dtype), &err) != ME_OK) {
+        nn_ctx_open(&ctx, s->device, precision_of(s, s->device, dtype), &err) != ME_OK) {
         s->failed++;
         say(s, "FAIL perf %s: %s", name, err.code ? err.msg : "out of memory");
         return;
@@ -557,6 +561,20 @@ static me_code open_backends(suite *s)
     return code;
 }
 
+/* In every type, and under tf32 where a back end computes that in code of its own. */
+static void run_types(suite *s, const self_case *c, bool perf)
+{
+    void (*run)(suite *, const self_case *, nn_dtype) = perf ? perf_case : run_case;
+    run(s, c, NN_F32);
+    if (s->device != s->cpu && strstr(c->op, "attention")) {
+        s->tf32 = true;
+        run(s, c, NN_F32);
+        s->tf32 = false;
+    }
+    /* The cpu back end computes bf16 to be compared with, not to be fast. */
+    if (!perf || s->device != s->cpu) run(s, c, NN_BF16);
+}
+
 me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_err *err)
 {
     suite s = {.o = o, .err = err};
@@ -567,14 +585,7 @@ me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_e
         say(&s, "op,shape,backend,median_us,iqr,gbytes_s,gflops,device,git");
     for (const self_case *c = perf ? nn_self_perf : nn_self_cases; code == ME_OK && c->op; c++) {
         if (o->op && !strstr(c->op, o->op)) continue;
-        /* The cpu back end computes bf16 to be compared with, not to be fast. */
-        bool narrow = !perf || s.device != s.cpu;
-        for (int dtype = NN_F32; dtype <= (narrow ? NN_BF16 : NN_F32); dtype++) {
-            if (perf)
-                perf_case(&s, c, (nn_dtype)dtype);
-            else
-                run_case(&s, c, (nn_dtype)dtype);
-        }
+        run_types(&s, c, perf);
     }
     me_arena_release(&s.arena);
     nn_backend_close(s.device);

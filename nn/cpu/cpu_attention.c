@@ -95,12 +95,12 @@ static void drop(const head *t, int64_t query, float *row)
     if (a->dropout == 0) return;
     uint32_t threshold = nn_dropout_threshold(a->dropout), words[NN_CPU_DRAW];
     float keep = 1 / (1 - a->dropout);
-    uint64_t first = (uint64_t)((t->h * a->tokens_q + t->q_from + query) * a->longest_k);
-    int64_t ahead = (int64_t)(first & 3); /* words are drawn from a multiple of 4 on */
-    for (int64_t from = -ahead; from < t->nk; from += NN_CPU_DRAW) {
+    int64_t wide = (a->longest_k + 3) / 4 * 4; /* so that rows begin with a block of words */
+    uint64_t first = (uint64_t)((t->h * a->tokens_q + t->q_from + query) * wide);
+    for (int64_t from = 0; from < t->nk; from += NN_CPU_DRAW) {
         int64_t to = from + NN_CPU_DRAW < t->nk ? from + NN_CPU_DRAW : t->nk;
         nn_cpu_draw(a->seed, a->site, first + (uint64_t)from, words);
-        for (int64_t j = from < 0 ? 0 : from; j < to; j++)
+        for (int64_t j = from; j < to; j++)
             row[j] = words[j - from] >= threshold ? row[j] * keep : 0;
     }
 }

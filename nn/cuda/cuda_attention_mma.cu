@@ -1,154 +1,730 @@
-/* nn/cuda/cuda_attention_mma.cu: attention's products on the tensor cores, for f32 tensors under
- * tf32 and for bf16 tensors.
+/* nn/cuda/cuda_attention_mma.cu: attention on the tensor cores, for bf16 tensors and for f32
+ * tensors under tf32 (operands rounded to 10 bits of mantissa; sums, maxima and exponents stay
+ * f32).
  *
- * Operands are rounded to tf32 (10 bits of mantissa, so bf16 values pass unchanged) and multiplied
- * by mma.m16n8k8 with f32 sums; maxima, sums and exponents stay f32. bf16 tensors take the same
- * path: their weights then keep more bits than bf16 holds.
+ * The method is flash attention 2 (Dao 2023) for short sequences. A warp owns 16 rows of a product
+ * and keeps what it computes in registers: the weights, results of one product, are the left
+ * operand of the next without passing through memory. Tiles lie in shared memory in their own type,
+ * rows 16 bytes longer than HD columns so that the eight rows of a fragment meet different banks;
+ * the next tiles travel while the present ones are used.
+ *
+ * The backward is one kernel. A block owns one head of one sequence and takes 128 keys at a time:
+ * it walks over the queries, computes scores transposed (keys are rows) and adds up dk and dv in
+ * registers; dq of a tile of queries is the product of all the warps' gradients of scores, which
+ * meet in shared memory. Sequences of more than 128 keys take several rounds; dq waits in f32 in
+ * the workspace in between. Every sum runs over keys or queries in ascending order and starts where
+ * the round before stopped, so its bits depend on its sequence alone.
  */
 #include "nn/cuda/cuda_attention.cuh"
+#include "nn/cuda/cuda_mma.cuh"
 
-static __device__ __forceinline__ float to_tf32(float x)
-{
-    uint32_t bits;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-    return __uint_as_float(bits);
-}
+#define WARPS 8
+#define THREADS (32 * WARPS)
+#define OWN (16 * WARPS) /* rows of a block: queries forward, keys backward */
+#define KEYS 64          /* of a tile of the forward */
+#define LOG2E 1.4426950408889634f
 
-/* c (16 x 8) += a (16 x 8) b (8 x 8). With g = lane / 4 and t = lane % 4, a lane holds
- * a0 (g, t), a1 (g+8, t), a2 (g, t+4), a3 (g+8, t+4); b0 (t, g), b1 (t+4, g);
- * c0 (g, 2t), c1 (g, 2t+1), c2 (g+8, 2t), c3 (g+8, 2t+1). */
-static __device__ __forceinline__ void mma_tf32(float &c0, float &c1, float &c2, float &c3,
-                                                float a0, float a1, float a2, float a3, float b0,
-                                                float b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-                 "{%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c0), "+f"(c1), "+f"(c2), "+f"(c3)
-                 : "r"(__float_as_uint(a0)), "r"(__float_as_uint(a1)), "r"(__float_as_uint(a2)),
-                   "r"(__float_as_uint(a3)), "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
-}
-
-/* A warp's 16 rows are one m16 tile: a thread holds rows g and g + 8, and of every 8 columns 2t and
- * 2t + 1. Groups of 8 columns past `live` are skipped. */
-struct tensor_cores {
-    static constexpr bool ROUNDS = true;
-    static constexpr int WARPS = 8, BLOCKS = 2, BUFFERS = 2, ROWS = 2, COLUMNS = 16,
-                         SPARE_COLUMNS = 0;
-    static constexpr __host__ __device__ int outputs(int hd) { return hd / 4; }
-    static __device__ __forceinline__ int g() { return (threadIdx.x & 31) >> 2; }
-    static __device__ __forceinline__ int t() { return threadIdx.x & 3; }
-    static __device__ __forceinline__ int row(int i)
-    {
-        return (int)(threadIdx.x >> 5) * 16 + g() + 8 * i;
-    }
-    static __device__ __forceinline__ int column(int j) { return j / 2 * 8 + 2 * t() + (j & 1); }
-    template <int HD> static __device__ __forceinline__ int output(int j) { return column(j); }
-    static __device__ __forceinline__ float4 round(float4 v)
-    {
-        return make_float4(to_tf32(v.x), to_tf32(v.y), to_tf32(v.z), to_tf32(v.w));
-    }
-    static __device__ __forceinline__ float exponential(float x)
-    {
-        return exp2f(x * 1.4426950408889634f);
-    }
-    static __device__ __forceinline__ float row_sum(float v)
-    {
-        v += __shfl_xor_sync(0xffffffffu, v, 1);
-        return v + __shfl_xor_sync(0xffffffffu, v, 2);
-    }
-    static __device__ __forceinline__ float row_max(float v)
-    {
-        v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 1));
-        return fmaxf(v, __shfl_xor_sync(0xffffffffu, v, 2));
-    }
-
-    template <int HD>
-    static __device__ __forceinline__ void dot(float (&s)[2][16], const float *a, const float *b,
-                                               int live)
-    {
-        constexpr int LD = HD + 4;
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-#pragma unroll
-            for (int j = 0; j < 16; j++) s[i][j] = 0.f;
-        }
-        const float *mine = a + row(0) * LD + t(), *theirs = b + g() * LD + t();
-#pragma unroll
-        for (int k = 0; k < HD; k += 8) {
-            float a0 = mine[k], a1 = mine[8 * LD + k], a2 = mine[k + 4], a3 = mine[8 * LD + k + 4];
-#pragma unroll
-            for (int n = 0; n < 8; n++) {
-                if (8 * n >= live) continue;
-                mma_tf32(s[0][2 * n], s[0][2 * n + 1], s[1][2 * n], s[1][2 * n + 1], a0, a1, a2, a3,
-                         theirs[8 * n * LD + k], theirs[8 * n * LD + k + 4]);
-            }
-        }
-    }
-
-    /* The weights stay in registers. As results of a product a lane holds columns 2t and 2t + 1, as
-     * the operand of the next it should hold columns t and t + 4; a sum over columns may take them
-     * in any order, so column 2t is called t and column 2t + 1 is called t + 4 in both operands. */
-    template <int HD>
-    static __device__ __forceinline__ void weigh(float (&o)[2][HD / 4], const float (&s)[2][16],
-                                                 float *, const float *b, int live)
-    {
-        constexpr int LD = HD + 4;
-        const float *theirs = b + 2 * t() * LD + g();
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-            if (8 * n >= live) continue;
-            float a0 = to_tf32(s[0][2 * n]), a1 = to_tf32(s[1][2 * n]);
-            float a2 = to_tf32(s[0][2 * n + 1]), a3 = to_tf32(s[1][2 * n + 1]);
-#pragma unroll
-            for (int m = 0; m < HD / 8; m++) {
-                mma_tf32(o[0][2 * m], o[0][2 * m + 1], o[1][2 * m], o[1][2 * m + 1], a0, a1, a2, a3,
-                         theirs[8 * n * LD + 8 * m], theirs[(8 * n + 1) * LD + 8 * m]);
-            }
-        }
-    }
+/* A tile's sizes in elements. */
+template <typename T, int HD> struct tile {
+    static constexpr int PER = 16 / (int)sizeof(T);        /* elements of 16 bytes */
+    static constexpr int LD = HD + PER;                    /* from row to row */
+    static constexpr int STEPS = HD * (int)sizeof(T) / 32; /* left operands of a row */
+    static constexpr bool BIG = HD * (int)sizeof(T) > 256; /* rows of more than 256 bytes */
+    static constexpr int QUERIES = BIG ? 32 : 64;          /* of a tile of the backward */
+    static constexpr int SCORES_LD = QUERIES + PER;        /* of the tile of dS */
+    static constexpr int SCORE_TILES = BIG ? 1 : 2;
+    static constexpr int FORWARD_BYTES = (OWN + 4 * KEYS) * LD * (int)sizeof(T);
+    static constexpr int BACKWARD_BYTES =
+        ((2 * OWN + 4 * QUERIES) * LD + SCORE_TILES * OWN * SCORES_LD) * (int)sizeof(T) +
+        4 * QUERIES * (int)sizeof(float);
+    /* Of a tile's dq a warp computes 16 rows by QUERY_COLUMNS columns. */
+    static constexpr int QUERY_COLUMNS = HD * (QUERIES / 16) / WARPS;
 };
 
+/* Where a lane's row of ldmatrix4 starts: for a left operand (16 rows by 32 bytes), or a transposed
+ * right one, and for two right ones (16 columns by 32 bytes). */
+template <typename T> static __device__ __forceinline__ const T *left_row(const T *p, int ld)
+{
+    int lane = threadIdx.x & 31;
+    return p + (lane & 15) * ld + (lane >> 4) * (16 / (int)sizeof(T));
+}
+
+template <typename T> static __device__ __forceinline__ const T *right_row(const T *p, int ld)
+{
+    int lane = threadIdx.x & 31;
+    return p + ((lane & 7) + (lane >> 4) * 8) * ld + (lane >> 3 & 1) * (16 / (int)sizeof(T));
+}
+
+/* Rows [0, rows) of HEIGHT start on their way into shared memory, zeros below and right of them.
+ * `src` is the first row's first element of this head. */
+template <typename T, int HD, int HEIGHT>
+static __device__ __forceinline__ void start_rows(T *to, const T *src, int64_t stride, int rows,
+                                                  int head_dim)
+{
+    constexpr int PER = tile<T, HD>::PER, CHUNKS = HD / PER;
+#pragma unroll
+    for (int from = 0; from < HEIGHT * CHUNKS; from += THREADS) {
+        int i = from + (int)threadIdx.x, r = i / CHUNKS, c = i % CHUNKS * PER;
+        bool there = r < rows && c < head_dim;
+        copy_async<16>(to + r * tile<T, HD>::LD + c, there ? src + r * stride + c : src, there);
+    }
+}
+
+/* After wait_copies: f32 becomes tf32, each thread what it has copied itself. */
+template <typename T, int HD, int HEIGHT> static __device__ __forceinline__ void finish_rows(T *at)
+{
+    if constexpr (sizeof(T) == sizeof(float)) {
+#pragma unroll 4
+        for (int from = 0; from < HEIGHT * HD / 4; from += THREADS) {
+            int i = from + (int)threadIdx.x;
+            float *four = at + i / (HD / 4) * tile<T, HD>::LD + i % (HD / 4) * 4;
+            float4 v = load4(four);
+            store4(four, make_float4(to_tf32(v.x), to_tf32(v.y), to_tf32(v.z), to_tf32(v.w)));
+        }
+    }
+}
+
+static __device__ __forceinline__ uint32_t pack(float low, float high)
+{
+    __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
+    return *reinterpret_cast<const uint32_t *>(&two);
+}
+
+/* o (16 x COLUMNS) += a b, where a has 16 columns and b is 16 rows of a tile. In bf16 that is one
+ * product of 16 columns. In tf32 it is two of 8, and because a sum may take its terms in any order,
+ * columns 2t and 2t + 1, which a lane holds as results, stand in the places t and t + 4. */
+template <int COLUMNS>
+static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const uint32_t (&a)[4],
+                                              const bf16 *b, int ld)
+{
+    const bf16 *row = left_row(b, ld);
+#pragma unroll
+    for (int m = 0; m < COLUMNS / 16; m++) {
+        uint32_t w[4];
+        ldmatrix4_trans(w, row + 16 * m);
+        mma(o[2 * m], a, w[0], w[1], bf16());
+        mma(o[2 * m + 1], a, w[2], w[3], bf16());
+    }
+}
+
+template <int COLUMNS>
+static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const uint32_t (&a)[4],
+                                              const float *b, int ld)
+{
+    int lane = threadIdx.x & 31;
+    const float *even = b + 2 * (lane & 3) * ld + (lane >> 2), *odd = even + ld;
+#pragma unroll
+    for (int m = 0; m < COLUMNS / 8; m++) {
+        mma(o[m], a, __float_as_uint(even[8 * m]), __float_as_uint(odd[8 * m]), float());
+    }
+}
+
+/* The same with a given as the results x (columns 0 to 7) and y (8 to 15). */
+template <int HD>
+static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float (&x)[4],
+                                             const float (&y)[4], const bf16 *b)
+{
+    uint32_t a[4] = {pack(x[0], x[1]), pack(x[2], x[3]), pack(y[0], y[1]), pack(y[2], y[3])};
+    spread<HD>(o, a, b, tile<bf16, HD>::LD);
+}
+
+template <int HD>
+static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float (&x)[4],
+                                             const float (&y)[4], const float *b)
+{
+    auto word = [](float v) { return __float_as_uint(to_tf32(v)); };
+    uint32_t first[4] = {word(x[0]), word(x[2]), word(x[1]), word(x[3])};
+    spread<HD>(o, first, b, tile<float, HD>::LD);
+    uint32_t second[4] = {word(y[0]), word(y[2]), word(y[1]), word(y[3])};
+    spread<HD>(o, second, b + 8 * tile<float, HD>::LD, tile<float, HD>::LD);
+}
+
+/* Writes the lane's part of a product's rows g and g + 8, times by[0] and by[1]. */
+template <typename T, int COLUMNS>
+static __device__ __forceinline__ void store_rows(T *dst, const float (&o)[COLUMNS / 8][4],
+                                                  int64_t stride, int rows, int columns, float by0,
+                                                  float by1)
+{
+    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        if (g + 8 * i >= rows) continue;
+        float by = i ? by1 : by0;
+        T *to = dst + (g + 8 * i) * stride + 2 * t;
+#pragma unroll
+        for (int m = 0; m < COLUMNS / 8; m++) {
+            if (8 * m + 2 * t < columns) store2(to + 8 * m, o[m][2 * i] * by, o[m][2 * i + 1] * by);
+        }
+    }
+}
+
+/* ---- forward -----------------------------------------------------------------------------------
+ */
+
+/* What a warp knows of its 16 queries. */
+template <typename T, int HD> struct forward_rows {
+    uint32_t q[tile<T, HD>::STEPS][4];
+    float o[HD / 8][4], top[2], sum[2];
+};
+
+/* keep[i] bit 4n + j: the weight of query g + 8i and key 8n + 2t + j of 16 CHUNKS keys survives.
+ * One philox block holds four neighbouring keys of a query, so of 16 queries by 8 keys each lane
+ * draws one block; lanes t and t ^ 1 share the two that they want. */
+template <int CHUNKS>
+static __device__ __forceinline__ void draw_forward(uint32_t (&keep)[2], const nn_attention_args &p,
+                                                    const attention_head &h, int query, int key)
+{
+    int lane = threadIdx.x & 31, t = lane & 3;
+    uint32_t threshold = dropout_threshold(p.dropout), mine = 0;
+    uint64_t block = attention_block(p, h, query + (lane >> 2) + 8 * (t & 1), key + 4 * (t >> 1));
+#pragma unroll
+    for (int n = 0; n < 2 * CHUNKS; n++) {
+        mine |= kept_four(philox(h.seed, p.site, block + 2 * n), threshold) << 4 * n;
+    }
+    uint32_t other = __shfl_xor_sync(0xffffffffu, mine, 1);
+    keep[0] = t & 1 ? other >> 2 : mine;
+    keep[1] = t & 1 ? mine >> 2 : other;
+}
+
+/* The first 16 CHUNKS keys of a tile; `seen` has a bit for each key that exists and is not hidden,
+ * `first` and `from` are the warp's first query and the tile's first key. */
+template <typename T, int HD, int CHUNKS>
+static __device__ __forceinline__ void attend(forward_rows<T, HD> &w, const T *k, const T *v,
+                                              uint64_t seen, const nn_attention_args &p,
+                                              const attention_head &h, int first, int from)
+{
+    constexpr int LD = tile<T, HD>::LD, PER = tile<T, HD>::PER;
+    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    float s[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
+    const T *k_row = right_row(k, LD);
+#pragma unroll
+    for (int step = 0; step < tile<T, HD>::STEPS; step++) {
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            uint32_t b[4];
+            ldmatrix4(b, k_row + 16 * c * LD + 2 * PER * step);
+            mma(s[2 * c], w.q[step], b[0], b[1], T());
+            mma(s[2 * c + 1], w.q[step], b[2], b[3], T());
+        }
+    }
+    if (p.causal || ~seen << (64 - 16 * CHUNKS)) {
+        seen >>= 2 * t;
+#pragma unroll
+        for (int n = 0; n < 2 * CHUNKS; n++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                bool visible = seen >> (8 * n + (e & 1)) & 1;
+                bool before = from + 8 * n + 2 * t + (e & 1) <= first + g + 8 * (e >> 1);
+                if (!visible || (p.causal && !before)) s[n][e] = -INFINITY;
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float most = w.top[i], sum = 0.f;
+#pragma unroll
+        for (int n = 0; n < 2 * CHUNKS; n++)
+            most = fmaxf(most, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        float base = most == -INFINITY ? 0.f : most * scale; /* nothing visible so far: weights 0 */
+        float shrink = fast_exp2(fmaf(w.top[i], scale, -base));
+        w.top[i] = most;
+#pragma unroll
+        for (int n = 0; n < 2 * CHUNKS; n++) {
+            s[n][2 * i] = fast_exp2(fmaf(s[n][2 * i], scale, -base));
+            s[n][2 * i + 1] = fast_exp2(fmaf(s[n][2 * i + 1], scale, -base));
+            sum += s[n][2 * i] + s[n][2 * i + 1];
+        }
+        w.sum[i] = fmaf(w.sum[i], shrink, sum);
+#pragma unroll
+        for (int m = 0; m < HD / 8; m++) {
+            w.o[m][2 * i] *= shrink;
+            w.o[m][2 * i + 1] *= shrink;
+        }
+    }
+    if (p.dropout > 0.f) {
+        uint32_t keep[2];
+        draw_forward<CHUNKS>(keep, p, h, first, from);
+#pragma unroll
+        for (int n = 0; n < 2 * CHUNKS; n++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                s[n][e] = keep[e >> 1] & 1u << (4 * n + (e & 1)) ? s[n][e] : 0.f;
+            }
+        }
+    }
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) weigh<HD>(w.o, s[2 * c], s[2 * c + 1], v + 16 * c * LD);
+}
+
+/* Grid: (sequences * heads, ceil(longest_q / 128)). Moves q once, k and v once for every 128
+ * queries, out once. */
+template <typename T, int HD>
+static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
+    attention_fwd_mma_kernel(nn_attention_args p)
+{
+    constexpr int LD = tile<T, HD>::LD, SIZE = KEYS * LD;
+    extern __shared__ float4 shared_raw[];
+    __shared__ uint32_t seen_all[2][2];
+    T *q = (T *)shared_raw, *kv = q + OWN * LD;
+    attention_head h = find_head(p, blockIdx.x);
+    int first = (int)blockIdx.y * OWN, rows = min(OWN, h.nq - first);
+    if (rows <= 0) return;
+    int warp = (int)threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2;
+    bool working = 16 * warp < rows; /* this warp has rows of its own */
+    int64_t column = (int64_t)h.head * p.head_dim;
+    auto start_keys = [&](int from, int buffer) {
+        int live = min(KEYS, h.nk - from);
+        int64_t at = (h.k_from + from) * p.kv_stride + column;
+        T *k = kv + 2 * buffer * SIZE;
+        start_rows<T, HD, KEYS>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim);
+        start_rows<T, HD, KEYS>(k + SIZE, (const T *)p.v + at, p.kv_stride, live, p.head_dim);
+        if (threadIdx.x < KEYS) {
+            uint32_t bits = __ballot_sync(0xffffffffu, key_seen(p, h, from + (int)threadIdx.x));
+            if (lane == 0) seen_all[buffer][warp] = bits;
+        }
+    };
+    start_rows<T, HD, OWN>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column, p.q_stride,
+                           rows, p.head_dim);
+    forward_rows<T, HD> w;
+    w.top[0] = w.top[1] = -INFINITY;
+    w.sum[0] = w.sum[1] = 0.f;
+#pragma unroll
+    for (int m = 0; m < HD / 8; m++) w.o[m][0] = w.o[m][1] = w.o[m][2] = w.o[m][3] = 0.f;
+    int end = p.causal ? min(h.nk, first + OWN) : h.nk;
+    if (end > 0) start_keys(0, 0);
+    for (int from = 0; from < end; from += KEYS) {
+        int buffer = from / KEYS % 2;
+        T *k = kv + 2 * buffer * SIZE, *v = k + SIZE;
+        wait_copies();
+        if (from == 0) finish_rows<T, HD, OWN>(q);
+        finish_rows<T, HD, KEYS>(k);
+        finish_rows<T, HD, KEYS>(v);
+        __syncthreads();
+        /* Everyone is past the tiles before these, whose place the next ones take. */
+        if (from + KEYS < end) start_keys(from + KEYS, 1 - buffer);
+        if (!working) continue;
+        if (from == 0) {
+            const T *row = left_row(q + 16 * warp * LD, LD);
+#pragma unroll
+            for (int i = 0; i < tile<T, HD>::STEPS; i++) {
+                ldmatrix4(w.q[i], row + 2 * tile<T, HD>::PER * i);
+            }
+        }
+        uint64_t seen = seen_all[buffer][0] | (uint64_t)seen_all[buffer][1] << 32;
+        int live = h.nk - from, query = first + 16 * warp;
+        if (live > 48)
+            attend<T, HD, 4>(w, k, v, seen, p, h, query, from);
+        else if (live > 32)
+            attend<T, HD, 3>(w, k, v, seen, p, h, query, from);
+        else if (live > 16)
+            attend<T, HD, 2>(w, k, v, seen, p, h, query, from);
+        else
+            attend<T, HD, 1>(w, k, v, seen, p, h, query, from);
+    }
+    if (!working) return;
+    float by[2], kept = 1.f / (1.f - p.dropout);
+    int64_t width = (int64_t)p.heads * p.head_dim, row0 = h.q_from + first + 16 * warp;
+    rows -= 16 * warp;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float sum = w.sum[i] + __shfl_xor_sync(0xffffffffu, w.sum[i], 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        by[i] = sum > 0.f ? kept / sum : 0.f;
+        if (p.lse && (lane & 3) == 0 && g + 8 * i < rows) {
+            p.lse[(int64_t)h.head * p.tokens_q + row0 + g + 8 * i] =
+                sum > 0.f ? w.top[i] * p.scale + logf(sum) : 0.f;
+        }
+    }
+    store_rows<T, HD>((T *)p.out + row0 * width + column, w.o, width, rows, p.head_dim, by[0],
+                      by[1]);
+}
+
+/* ---- backward ----------------------------------------------------------------------------------
+ */
+
+/* The same bits transposed: keep[e] bit 4n for key g + 8 (e / 2) of the warp's 16 and query
+ * 8n + 2t + e % 2. Of 16 keys by 8 queries each lane draws one block; the four lanes of equal g / 4
+ * and t share theirs, one bit of each of which is the lane's. */
+template <int CHUNKS>
+static __device__ __forceinline__ void draw_backward(uint32_t (&keep)[4],
+                                                     const nn_attention_args &p,
+                                                     const attention_head &h, int query, int key)
+{
+    int lane = threadIdx.x & 31, j = lane >> 2 & 3;
+    uint32_t threshold = dropout_threshold(p.dropout), mine = 0;
+    uint64_t block = attention_block(p, h, query + 2 * (lane & 3) + (j & 1),
+                                     key + 4 * (lane >> 4) + 8 * (j >> 1));
+#pragma unroll
+    for (int n = 0; n < 2 * CHUNKS; n++) {
+        uint4 four = philox(h.seed, p.site, block + (uint64_t)n * 8 * attention_blocks(p));
+        mine |= kept_four(four, threshold) << 4 * n;
+    }
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        keep[e] = __shfl_sync(0xffffffffu, mine, (lane & ~12) | e << 2) >> j;
+    }
+}
+
+/* One tile of queries in shared memory. */
+template <typename T> struct query_tile {
+    const T *q, *dout;
+    const float *lse, *delta;
+};
+
+template <int HD> struct backward_rows {
+    float dk[HD / 8][4], dv[HD / 8][4];
+    bool seen[2]; /* keys g and g + 8 */
+};
+
+/* The warp's 16 keys k and v against 16 CHUNKS queries, from `at` of the tile on: adds to dk and dv
+ * and leaves dS, transposed, in `scores`. `key` and `query` are the first ones' numbers. */
+template <typename T, int HD, int CHUNKS>
+static __device__ __forceinline__ void
+attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<T> tile_q, int at,
+            const nn_attention_args &p, const attention_head &h, int key, int query)
+{
+    constexpr int LD = tile<T, HD>::LD, PER = tile<T, HD>::PER;
+    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    float s[2 * CHUNKS][4] = {}, d[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
+    const T *k_row = left_row(k, LD), *v_row = left_row(v, LD);
+    const T *q_row = right_row(tile_q.q + at * LD, LD),
+            *o_row = right_row(tile_q.dout + at * LD, LD);
+#pragma unroll
+    for (int step = 0; step < tile<T, HD>::STEPS; step++) {
+        uint32_t a[4], b[4];
+        ldmatrix4(a, k_row + 2 * PER * step);
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            ldmatrix4(b, q_row + 16 * c * LD + 2 * PER * step);
+            mma(s[2 * c], a, b[0], b[1], T());
+            mma(s[2 * c + 1], a, b[2], b[3], T());
+        }
+        ldmatrix4(a, v_row + 2 * PER * step);
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            ldmatrix4(b, o_row + 16 * c * LD + 2 * PER * step);
+            mma(d[2 * c], a, b[0], b[1], T());
+            mma(d[2 * c + 1], a, b[2], b[3], T());
+        }
+    }
+    uint32_t keep[4] = {~0u, ~0u, ~0u, ~0u};
+    float kept = 1.f / (1.f - p.dropout);
+    if (p.dropout > 0.f) draw_backward<CHUNKS>(keep, p, h, query, key);
+#pragma unroll
+    for (int n = 0; n < 2 * CHUNKS; n++) {
+        int column = at + 8 * n + 2 * t;
+        float2 lse = *reinterpret_cast<const float2 *>(tile_q.lse + column);
+        float2 delta = *reinterpret_cast<const float2 *>(tile_q.delta + column);
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            bool visible = w.seen[e >> 1];
+            if (p.causal)
+                visible = visible && key + g + 8 * (e >> 1) <= query + 8 * n + 2 * t + (e & 1);
+            float weight = fast_exp2(fmaf(s[n][e], scale, (e & 1 ? lse.y : lse.x) * -LOG2E));
+            weight = visible ? weight : 0.f;
+            bool stays = keep[e] & 1u << 4 * n;
+            s[n][e] = stays ? weight : 0.f;
+            d[n][e] = weight * fmaf(d[n][e], stays ? kept : 0.f, -(e & 1 ? delta.y : delta.x));
+        }
+        T *to = scores + g * tile<T, HD>::SCORES_LD + at + 8 * n + 2 * t;
+        if constexpr (sizeof(T) == sizeof(float)) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) d[n][e] = to_tf32(d[n][e]);
+        }
+        store2(to, d[n][0], d[n][1]);
+        store2(to + 8 * tile<T, HD>::SCORES_LD, d[n][2], d[n][3]);
+    }
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        weigh<HD>(w.dv, s[2 * c], s[2 * c + 1], tile_q.dout + (at + 16 * c) * LD);
+        weigh<HD>(w.dk, d[2 * c], d[2 * c + 1], tile_q.q + (at + 16 * c) * LD);
+    }
+}
+
+/* dq (16 x COLUMNS) += dS K over 16 keys; `scores` holds dS transposed. */
+template <int HD, int COLUMNS>
+static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], const bf16 *scores,
+                                                   const bf16 *k)
+{
+    uint32_t a[4];
+    ldmatrix4_trans(a, right_row(scores, tile<bf16, HD>::SCORES_LD));
+    spread<COLUMNS>(dq, a, k, tile<bf16, HD>::LD);
+}
+
+template <int HD, int COLUMNS>
+static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], const float *scores,
+                                                   const float *k)
+{
+    constexpr int LD = tile<float, HD>::SCORES_LD;
+    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const float *even = scores + (8 * half + 2 * t) * LD + g, *odd = even + LD;
+        uint32_t a[4] = {__float_as_uint(even[0]), __float_as_uint(even[8]),
+                         __float_as_uint(odd[0]), __float_as_uint(odd[8])};
+        spread<COLUMNS>(dq, a, k + 8 * half * tile<float, HD>::LD, tile<float, HD>::LD);
+    }
+}
+
+/* p.delta of the sequence's queries: the dot product of their rows of dout and out, which the
+ * gradient of softmax subtracts. HD columns are HD / PER lanes' work. */
+template <typename T, int HD>
+static __device__ __forceinline__ void fill_delta(const nn_attention_args &p,
+                                                  const attention_head &h)
+{
+    constexpr int PER = tile<T, HD>::PER, LANES = HD / PER;
+    int64_t width = (int64_t)p.heads * p.head_dim, column = (int64_t)h.head * p.head_dim;
+    int c = (int)threadIdx.x % LANES * PER;
+    for (int from = 0; from < h.nq; from += THREADS / LANES) {
+        int row = from + (int)threadIdx.x / LANES;
+        float sum = 0.f;
+        if (row < h.nq && c < p.head_dim) {
+            int64_t at = (h.q_from + row) * width + column + c;
+#pragma unroll
+            for (int i = 0; i < PER; i += 4) {
+                float4 a = load4((const T *)p.dout + at + i), b = load4((const T *)p.out + at + i);
+                sum = fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+            }
+        }
+#pragma unroll
+        for (int step = LANES / 2; step > 0; step >>= 1) {
+            sum += __shfl_xor_sync(0xffffffffu, sum, step);
+        }
+        if (row < h.nq && c == 0) p.delta[(int64_t)h.head * p.tokens_q + h.q_from + row] = sum;
+    }
+}
+
+/* What a gradient of scores is multiplied by. A single key has the weight 1 whatever its score, but
+ * two roundings of the same sum would not cancel. */
+static __device__ __forceinline__ float score_scale(const nn_attention_args &p,
+                                                    const attention_head &h)
+{
+    return h.nk == 1 ? 0.f : p.scale;
+}
+
+/* dq of a tile: the warp's 16 rows and columns, from the workspace (`sums`, in the order of the
+ * threads) unless this is the first round, to there or, in the last, to dq. */
+template <typename T, int HD>
+static __device__ __forceinline__ void
+finish_queries(const nn_attention_args &p, const attention_head &h, float4 *sums, const T *scores,
+               const T *k, int keys, int from, bool start, bool last)
+{
+    constexpr int COLUMNS = tile<T, HD>::QUERY_COLUMNS, ROWS = tile<T, HD>::QUERIES / 16;
+    int warp = (int)threadIdx.x >> 5, at = warp % ROWS * 16, column = warp / ROWS * COLUMNS;
+    if (from + at >= h.nq) return;
+    float dq[COLUMNS / 8][4];
+#pragma unroll
+    for (int m = 0; m < COLUMNS / 8; m++) {
+        float4 v = make_float4(0.f, 0.f, 0.f, 0.f);
+        if (!start) v = sums[m * THREADS + threadIdx.x];
+        dq[m][0] = v.x, dq[m][1] = v.y, dq[m][2] = v.z, dq[m][3] = v.w;
+    }
+#pragma unroll 2
+    for (int c = 0; c < keys; c += 16) {
+        add_queries<HD, COLUMNS>(dq, scores + c * tile<T, HD>::SCORES_LD + at,
+                                 k + c * tile<T, HD>::LD + column);
+    }
+    if (!last) {
+#pragma unroll
+        for (int m = 0; m < COLUMNS / 8; m++) {
+            sums[m * THREADS + threadIdx.x] = make_float4(dq[m][0], dq[m][1], dq[m][2], dq[m][3]);
+        }
+        return;
+    }
+    int64_t to = (h.q_from + from + at) * p.q_stride + (int64_t)h.head * p.head_dim + column;
+    store_rows<T, COLUMNS>((T *)p.dq + to, dq, p.q_stride, h.nq - from - at, p.head_dim - column,
+                           score_scale(p, h), score_scale(p, h));
+}
+
+/* Grid: heads of sequences, from `unit` on. `sums` holds, for each block, the dq of longest_q
+ * queries, where there are more than 128 keys. */
+template <typename T, int HD>
+static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
+    attention_bwd_mma_kernel(nn_attention_args p, int64_t unit, float4 *sums, int64_t sums_stride)
+{
+    constexpr int LD = tile<T, HD>::LD, QUERIES = tile<T, HD>::QUERIES;
+    constexpr int SCORES = OWN * tile<T, HD>::SCORES_LD, SUMS = HD * QUERIES / 4;
+    extern __shared__ float4 shared_raw[];
+    T *k = (T *)shared_raw, *v = k + OWN * LD, *queries = v + OWN * LD;
+    T *scores_all = queries + 4 * QUERIES * LD;
+    float *statistics = (float *)(scores_all + tile<T, HD>::SCORE_TILES * SCORES);
+    attention_head h = find_head(p, unit + blockIdx.x);
+    int warp = (int)threadIdx.x >> 5, g = (int)(threadIdx.x & 31) >> 2;
+    int64_t column = (int64_t)h.head * p.head_dim, width = (int64_t)p.heads * p.head_dim;
+    sums += blockIdx.x * sums_stride;
+    auto start_queries = [&](int from) {
+        T *q = queries + from / QUERIES % 2 * 2 * QUERIES * LD;
+        int live = min(QUERIES, h.nq - from);
+        int64_t row = h.q_from + from;
+        start_rows<T, HD, QUERIES>(q, (const T *)p.q + row * p.q_stride + column, p.q_stride, live,
+                                   p.head_dim);
+        start_rows<T, HD, QUERIES>(q + QUERIES * LD, (const T *)p.dout + row * width + column,
+                                   width, live, p.head_dim);
+    };
+    auto start_statistics = [&](int from) {
+        float *to = statistics + from / QUERIES % 2 * 2 * QUERIES;
+        int r = (int)threadIdx.x % QUERIES;
+        if ((int)threadIdx.x >= 2 * QUERIES) return;
+        const float *all = (int)threadIdx.x < QUERIES ? p.lse : p.delta;
+        int64_t at = (int64_t)h.head * p.tokens_q + h.q_from + from;
+        bool there = from + r < h.nq;
+        copy_async<4>(to + threadIdx.x, there ? all + at + r : all, there);
+    };
+    for (int first = 0; first == 0 || first < h.nk; first += OWN) {
+        int live = min(OWN, h.nk - first), begin = p.causal ? first : 0;
+        int64_t keys = (h.k_from + first) * p.kv_stride + column;
+        if (first > 0) __syncthreads(); /* everyone is done with the tiles */
+        start_rows<T, HD, OWN>(k, (const T *)p.k + keys, p.kv_stride, live, p.head_dim);
+        start_rows<T, HD, OWN>(v, (const T *)p.v + keys, p.kv_stride, live, p.head_dim);
+        if (begin < h.nq) start_queries(begin);
+        if (first == 0) {
+            fill_delta<T, HD>(p, h);
+            __syncthreads();
+        }
+        if (begin < h.nq) start_statistics(begin);
+        backward_rows<HD> w;
+#pragma unroll
+        for (int m = 0; m < HD / 8; m++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) w.dk[m][e] = w.dv[m][e] = 0.f;
+        }
+        int key = first + 16 * warp;
+        w.seen[0] = key_seen(p, h, key + g);
+        w.seen[1] = key_seen(p, h, key + g + 8);
+        wait_copies();
+        finish_rows<T, HD, OWN>(k);
+        finish_rows<T, HD, OWN>(v);
+        for (int from = begin; from < h.nq; from += QUERIES) {
+            int turn = from / QUERIES % 2, there = min(QUERIES, h.nq - from);
+            T *q = queries + turn * 2 * QUERIES * LD;
+            T *scores = scores_all + (tile<T, HD>::SCORE_TILES == 2 ? turn * SCORES : 0);
+            const float *lse = statistics + turn * 2 * QUERIES;
+            query_tile<T> tile_q = {q, q + QUERIES * LD, lse, lse + QUERIES};
+            if (from == begin) {
+                finish_rows<T, HD, 2 * QUERIES>(q);
+                __syncthreads();
+                if (from + QUERIES < h.nq) {
+                    start_queries(from + QUERIES);
+                    start_statistics(from + QUERIES);
+                }
+            }
+            if (16 * warp < live) {
+                T *mine = scores + 16 * warp * tile<T, HD>::SCORES_LD;
+                const T *my_k = k + 16 * warp * LD, *my_v = v + 16 * warp * LD;
+                int at = 0;
+#pragma unroll 1
+                for (; at + 16 < there; at += 32) {
+                    attend_back<T, HD, 2>(w, mine, my_k, my_v, tile_q, at, p, h, key, from + at);
+                }
+                if (at < there) {
+                    attend_back<T, HD, 1>(w, mine, my_k, my_v, tile_q, at, p, h, key, from + at);
+                }
+            }
+            /* The next tile has arrived and everyone's dS is there; this tile's place is free. */
+            wait_copies();
+            if (from + QUERIES < h.nq) {
+                finish_rows<T, HD, 2 * QUERIES>(queries + (1 - turn) * 2 * QUERIES * LD);
+            }
+            __syncthreads();
+            if (from + 2 * QUERIES < h.nq) {
+                start_queries(from + 2 * QUERIES);
+                start_statistics(from + 2 * QUERIES);
+            }
+            bool last = first + OWN >= h.nk || (p.causal && from < first + OWN);
+            finish_queries<T, HD>(p, h, sums + from / QUERIES * SUMS, scores, k, live, from,
+                                  first == 0, last);
+            if (tile<T, HD>::SCORE_TILES == 1) __syncthreads();
+        }
+        if (16 * warp >= live) continue;
+        float kept = 1.f / (1.f - p.dropout);
+        int64_t mine = keys + 16 * warp * p.kv_stride;
+        store_rows<T, HD>((T *)p.dk + mine, w.dk, p.kv_stride, live - 16 * warp, p.head_dim,
+                          score_scale(p, h), score_scale(p, h));
+        store_rows<T, HD>((T *)p.dv + mine, w.dv, p.kv_stride, live - 16 * warp, p.head_dim, kept,
+                          kept);
+    }
+}
+
+/* ---- choice ------------------------------------------------------------------------------------
+ */
+
+/* Rows are moved 16 bytes at a time. */
 static bool suits(const nn_attention_args *p)
 {
-    return p->dtype == NN_BF16 || p->precision == NN_TF32;
+    const void *all[] = {p->q, p->k, p->v, p->out, p->dout, p->dq, p->dk, p->dv};
+    uint64_t bits = 0, size = p->dtype == NN_BF16 ? 2 : 4;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) bits |= (uint64_t)(uintptr_t)all[i];
+    bits |= (uint64_t)p->head_dim * size | (uint64_t)p->q_stride * size;
+    bits |= (uint64_t)p->kv_stride * size;
+    return (p->dtype == NN_BF16 || p->precision == NN_TF32) && bits % 16 == 0;
 }
 
-template <typename T> static void mma_fwd(nn_cuda *cu, const nn_attention_args *p)
+template <typename T, int HD> static void mma_fwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    if (p->head_dim <= 32)
-        run_attention_fwd<tensor_cores, T, 32>(cu, p);
-    else if (p->head_dim <= 64)
-        run_attention_fwd<tensor_cores, T, 64>(cu, p);
-    else
-        run_attention_fwd<tensor_cores, T, 128>(cu, p);
+    constexpr int BYTES = tile<T, HD>::FORWARD_BYTES;
+    auto kernel = attention_fwd_mma_kernel<T, HD>;
+    const char *what = "attention_fwd_mma_kernel";
+    nn_cuda_check(
+        cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
+    dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(p->longest_q, OWN));
+    kernel<<<grid, THREADS, BYTES, cu->stream>>>(*p);
+    nn_cuda_check(cu, cudaGetLastError(), what);
 }
 
-template <typename T> static void mma_bwd(nn_cuda *cu, const nn_attention_args *p)
+template <typename T, int HD> static void mma_bwd(nn_cuda *cu, const nn_attention_args *p)
+{
+    constexpr int BYTES = tile<T, HD>::BACKWARD_BYTES, QUERIES = tile<T, HD>::QUERIES;
+    auto kernel = attention_bwd_mma_kernel<T, HD>;
+    const char *what = "attention_bwd_mma_kernel";
+    nn_cuda_check(
+        cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
+    int64_t units = p->sequences * p->heads, at_once = units, stride = 0;
+    if (p->longest_k > OWN) { /* as many at once as the workspace holds the dq of */
+        stride = nn_cuda_ceil_div(p->longest_q, QUERIES) * QUERIES * HD / 4;
+        int64_t room = (int64_t)(NN_CUDA_WORKSPACE / sizeof(float4)) / (stride > 0 ? stride : 1);
+        if (room == 0) {
+            nn_cuda_fail(cu, "%s: attention's backward takes at most %lld queries a sequence",
+                         cu->base.device, (long long)(NN_CUDA_WORKSPACE / (HD * sizeof(float))));
+            return;
+        }
+        at_once = nn_cuda_min(units, room);
+    }
+    for (int64_t unit = 0; unit < units; unit += at_once) {
+        unsigned blocks = (unsigned)nn_cuda_min(at_once, units - unit);
+        kernel<<<blocks, THREADS, BYTES, cu->stream>>>(*p, unit, (float4 *)cu->workspace, stride);
+        nn_cuda_check(cu, cudaGetLastError(), what);
+    }
+}
+
+template <typename T> static void mma_any(nn_cuda *cu, const nn_attention_args *p, bool backward)
 {
     if (p->head_dim <= 32)
-        run_attention_bwd<tensor_cores, T, 32>(cu, p);
+        backward ? mma_bwd<T, 32>(cu, p) : mma_fwd<T, 32>(cu, p);
     else if (p->head_dim <= 64)
-        run_attention_bwd<tensor_cores, T, 64>(cu, p);
+        backward ? mma_bwd<T, 64>(cu, p) : mma_fwd<T, 64>(cu, p);
     else
-        run_attention_bwd<tensor_cores, T, 128>(cu, p);
+        backward ? mma_bwd<T, 128>(cu, p) : mma_fwd<T, 128>(cu, p);
+}
+
+static bool mma_attention(nn_cuda *cu, const nn_attention_args *p, bool backward)
+{
+    if (!suits(p)) return false;
+    if (p->sequences == 0) return true;
+    if (p->dtype == NN_BF16)
+        mma_any<bf16>(cu, p, backward);
+    else
+        mma_any<float>(cu, p, backward);
+    return true;
 }
 
 bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    if (!suits(p)) return false;
-    if (p->dtype == NN_BF16)
-        mma_fwd<bf16>(cu, p);
-    else
-        mma_fwd<float>(cu, p);
-    return true;
+    return mma_attention(cu, p, false);
 }
 
 bool nn_cuda_attention_mma_bwd(nn_cuda *cu, const nn_attention_args *p)
 {
-    if (!suits(p)) return false;
-    if (p->dtype == NN_BF16)
-        mma_bwd<bf16>(cu, p);
-    else
-        mma_bwd<float>(cu, p);
-    return true;
+    return mma_attention(cu, p, true);
 }
