@@ -52,11 +52,21 @@ static const char *key_path(const reader *r, const char *where, const char *key)
     return path ? path : key;
 }
 
+/* What was found: its kind, a number itself. */
+static const char *found_text(const reader *r, const me_value *v)
+{
+    const char *text = NULL;
+    if (!v) return "nothing";
+    if (v->kind == ME_LIST && !v->as.list.length) return "an empty list";
+    if (v->kind == ME_INT) text = me_arena_printf(r->arena, "%lld", (long long)v->as.integer);
+    return text ? text : kind_text(v->kind);
+}
+
 static me_code wrong(const reader *r, const char *where, const char *key, const char *wanted,
                      const me_value *found)
 {
     return me_fail(r->err, ME_EFORMAT, "%s: %s: expected %s, found %s", r->study->file,
-                   key_path(r, where, key), wanted, found ? kind_text(found->kind) : "nothing");
+                   key_path(r, where, key), wanted, found_text(r, found));
 }
 
 static me_code known_keys(const reader *r, const char *where, const me_value *dict,
@@ -443,7 +453,7 @@ static me_code add_seed(row_reader *w, const me_value *seed)
 static me_code check_seeds(const reader *r, const char *where, const me_value *seeds)
 {
     if (!seeds) return ME_OK;
-    if (!seeds->as.list.length) return wrong(r, where, "seeds", "at least one integer", NULL);
+    if (!seeds->as.list.length) return wrong(r, where, "seeds", "at least one integer", seeds);
     for (size_t i = 0; i < seeds->as.list.length; i++) {
         const me_value *v = seeds->as.list.items[i];
         if (v->kind != ME_INT || v->as.integer < 0)
