@@ -7,6 +7,7 @@
 #include "core/safetensors.h"
 #include "eval/commands.h"
 #include "models/checkpoint.h"
+#include "models/omnime_file.h"
 #include "motion/bvh.h"
 #include "nn/backend.h"
 #include "tmr/weights.h"
@@ -189,8 +190,22 @@ static me_code from_tmr(eval_call *call, me_err *err)
     return code;
 }
 
+static me_code to_reference(eval_call *call, me_err *err)
+{
+    const char *out = call->operand[1];
+    const char *stats =
+        me_arena_printf(call->arena, "%.*s_stats.npy", (int)(strrchr(out, '.') - out), out);
+    if (!stats) return me_fail_mem(err, out);
+    me_code code = model_omnime_to_reference(out, stats, call->operand[0], err);
+    if (!code)
+        me_writer_printf(&call->out, "%s: weights under the reference's names; statistics: %s\n",
+                         out, stats);
+    return code;
+}
+
 static me_code from_checkpoint(eval_call *call, const options *o, me_err *err)
 {
+    if (!me_has_suffix(call->operand[1], ".safetensors")) return to_reference(call, err);
     me_code code = model_checkpoint_slim(call->operand[1], call->operand[0], o->half, err);
     if (!code)
         me_writer_printf(&call->out, "%s: weights of %s\n", call->operand[1], call->operand[0]);
@@ -207,7 +222,8 @@ static me_code is_checkpoint(bool *out, const char *path, me_err *err)
     if (code) return code;
     const me_value *schema = doc.metadata ? me_dict_get(doc.metadata, "schema") : NULL;
     *out = schema && schema->kind == ME_STRING &&
-           !strcmp(schema->as.string.data, MODEL_CHECKPOINT_SCHEMA);
+           (!strcmp(schema->as.string.data, MODEL_CHECKPOINT_SCHEMA) ||
+            !strcmp(schema->as.string.data, MODEL_WEIGHTS_SCHEMA));
     me_doc_close(&doc);
     return ME_OK;
 }
@@ -226,19 +242,22 @@ static me_code run_convert(eval_call *call, me_err *err)
     const bool to_tensors = me_has_suffix(out, ".safetensors"),
                to_joblib = me_has_suffix(out, ".pth.tar");
     const bool to_motion = me_has_suffix(out, ".npy") || me_has_suffix(out, ".bvh");
-    if (!to_tensors && !to_joblib && !to_motion)
-        return me_fail(
-            err, ME_EUSAGE,
-            "convert: %s: the output's ending says its form: .npy, .bvh, .pth.tar or .safetensors",
-            out);
+    const bool to_torch = me_has_suffix(out, ".ckpt") || me_has_suffix(out, ".pt");
+    if (!to_tensors && !to_joblib && !to_motion && !to_torch)
+        return me_fail(err, ME_EUSAGE,
+                       "convert: %s: the output's ending says its form: .npy, .bvh, .pth.tar, "
+                       ".safetensors or .ckpt",
+                       out);
     if (is_embedder(call->arena, in))
         return to_tensors ? from_tmr(call, err)
                           : me_fail(err, ME_EUSAGE,
                                     "convert: an embedder goes to .safetensors, not to %s", out);
     bool checkpoint = false;
-    me_code code = to_tensors ? is_checkpoint(&checkpoint, in, err) : ME_OK;
+    me_code code = to_tensors || to_torch ? is_checkpoint(&checkpoint, in, err) : ME_OK;
     if (code) return code;
     if (checkpoint) return from_checkpoint(call, o, err);
+    if (to_torch)
+        return me_fail(err, ME_EUSAGE, "convert: %s is made of a checkpoint of an editor", out);
     if (o->half)
         return me_fail(err, ME_EUSAGE, "convert: --half is for a checkpoint of `mebench train`");
     if (me_has_suffix(in, ".bvh") && !to_joblib) return from_bvh(call, o, err);
@@ -256,9 +275,9 @@ const eval_command eval_command_convert = {
            "samples to one\n"
            ".safetensors; a dataset between MotionFix's .pth.tar and .safetensors; a TMR folder to "
            "one\n"
-           "self-describing .safetensors; a checkpoint of `mebench train` to its weights alone. "
-           "The\n"
-           "output's ending says which.",
+           "self-describing .safetensors; a checkpoint of `mebench train` to its weights alone, or "
+           "an\n"
+           "editor's to the reference's .ckpt with its statistics. The output's ending says which.",
     .options = table,
     .options_size = sizeof(options),
     .min_operands = 2,

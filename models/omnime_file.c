@@ -240,21 +240,23 @@ static me_code own_stats(motion_editor_stats *s, const me_doc *doc, const char *
     return code;
 }
 
+const char *const model_omnime_feature_names[MOTION_EDITOR_GROUPS] = {
+    "body_transl_delta_pelv", "body_orient_xy", "z_orient_delta", "body_pose",
+    "body_joints_local_wo_z_rot"};
+
 /* The reference's file: a dictionary of features, each with mean and std. */
 static me_code reference_stats(motion_editor_stats *s, const char *path, me_err *err)
 {
-    static const char *const names[] = {"body_transl_delta_pelv", "body_orient_xy",
-                                        "z_orient_delta", "body_pose",
-                                        "body_joints_local_wo_z_rot"};
     me_doc doc;
     me_code code = me_doc_open(&doc, path, err);
     if (code != ME_OK) return code;
     for (int g = 0; g < MOTION_EDITOR_GROUPS && code == ME_OK; g++) {
         const motion_editor_group *group = &motion_editor_groups[g];
-        const me_value *feature = me_dict_get(doc.root, names[g]);
+        const char *name = model_omnime_feature_names[g];
+        const me_value *feature = me_dict_get(doc.root, name);
         if (!feature)
             code = me_fail(err, ME_EFORMAT, "%s: expected statistics by feature; '%s' is missing",
-                           path, names[g]);
+                           path, name);
         if (code == ME_OK)
             code = read_vector(s->mean + group->offset, group->width, feature, "mean", path, err);
         if (code == ME_OK)

@@ -41,6 +41,15 @@ me_code model_omnime_open(model_omnime_file *out, const char *path, const model_
                           nn_backend *be, me_err *err);
 void model_omnime_close(model_omnime_file *file);
 
+/* Our checkpoint or its weights alone (models/checkpoint.h) as the reference's: `weights` (.ckpt or
+ * .pt) with the averaged parameters where there are any, `stats` the .npy that model_omnime_hints
+ * names. */
+me_code model_omnime_to_reference(const char *weights, const char *stats, const char *from,
+                                  me_err *err);
+
+/* The reference's names of motion_editor_groups. */
+extern const char *const model_omnime_feature_names[MOTION_EDITOR_GROUPS];
+
 /* "none", "fused", "raw". */
 model_dit_text model_dit_text_of(const char *name);
 /* A number of at least 1, or "batch": 0. */
