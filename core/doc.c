@@ -241,6 +241,13 @@ void me_doc_close(me_doc *doc)
     *doc = (me_doc){0};
 }
 
+void me_doc_forget(me_doc *doc, const unsigned char *end)
+{
+    if (!doc->buffers) return;
+    me_bytes_forget(&doc->buffers->file, end);
+    me_bytes_forget(&doc->buffers->expanded, end);
+}
+
 const char *me_doc_hash(me_doc *doc)
 {
     if (!doc->sha256[0]) me_sha256_of(doc->bytes, doc->size, doc->sha256);

@@ -166,6 +166,16 @@ static unsigned char *allocate(size_t size)
     return p;
 }
 
+void me_bytes_forget(me_bytes *b, const unsigned char *end)
+{
+    uintptr_t from = (uintptr_t)b->data, to = (uintptr_t)end;
+    if (b->size < 2 * HUGE_PAGE || to <= from || to - from > b->size) return;
+    /* Part of a huge page would only be marked, not given back. */
+    from = (from + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    to &= ~(uintptr_t)(HUGE_PAGE - 1);
+    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* Reads until the end; `expected` is a hint that is exact for a regular file which nobody writes
  * to. */
 static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path, me_err *err)

@@ -18,6 +18,9 @@ typedef struct me_bytes {
  * file what lies beside it with a similar name. */
 me_code me_bytes_open(me_bytes *out, const char *path, me_err *err);
 void me_bytes_close(me_bytes *b);
+/* Gives the whole pages before `end` back to the system where `end` lies in these bytes; what was
+ * there must not be read any more. */
+void me_bytes_forget(me_bytes *b, const unsigned char *end);
 
 /* Writes to a temporary file beside `path` and renames it at me_writer_commit (after fsync);
  * anything that fails before leaves `path` as it was and no temporary behind. */

@@ -626,6 +626,7 @@ void me_machine_join(me_machine *m, me_machine *in)
     m->text_left = in->text_left;
     memcpy(m->small, in->small, sizeof m->small);
     memcpy(m->constants, in->constants, sizeof m->constants);
+    memcpy(m->words, in->words, sizeof m->words);
     m->blobs_left = in->blobs_left;
     m->saw_torch |= in->saw_torch;
     m->saw_wrapper |= in->saw_wrapper;

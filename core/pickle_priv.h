@@ -35,7 +35,8 @@ typedef enum {
 // clang-format on
 
 #define ME_PICKLE_MAX_DEPTH 100 /* of nested values */
-#define ME_PICKLE_MAX_INNER 4   /* pickles inside a pickle: joblib's object arrays, torch's blobs */
+#define ME_PICKLE_WORDS 127
+#define ME_PICKLE_MAX_INNER 4 /* pickles inside a pickle: joblib's object arrays, torch's blobs */
 
 /* What calling (REDUCE, NEWOBJ) a global means. */
 typedef enum {
@@ -144,6 +145,7 @@ typedef struct me_machine {
     char *text;
     size_t text_left;
     me_node *small[256], *constants[3], *nothing;
+    me_node *words[ME_PICKLE_WORDS]; /* short strings met, by a hash; later ones replace earlier */
 
     me_storage *storages, **storages_end; /* in order of first mention */
     size_t n_storages;

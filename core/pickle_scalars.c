@@ -119,9 +119,25 @@ size_t me_utf8_length(const unsigned char *p, size_t left, bool *surrogate)
     return n;
 }
 
+static bool is_text(const me_node *n, const unsigned char *p, size_t length)
+{
+    return n->value.as.string.length == length && memcmp(n->value.as.string.data, p, length) == 0;
+}
+
+/* Where a short string that was met before may stand. Pickles without a memo repeat the names of
+ * fields and types for each array: one node for each word makes their trees half as large. Sharing
+ * is what a memo would do, strings are never changed. */
+static me_node **word_slot(me_machine *m, const unsigned char *p, size_t n)
+{
+    if (n == 0 || n > 32) return NULL;
+    return &m->words[(3 * n + 5 * p[0] + p[n - 1]) % ME_PICKLE_WORDS];
+}
+
 /* A string of the stream, NUL-terminated and valid UTF-8; lone surrogates become U+FFFD. */
 static me_node *string(me_machine *m, const unsigned char *p, size_t n)
 {
+    me_node **same = p ? word_slot(m, p, n) : NULL;
+    if (same && *same && is_text(*same, p, n)) return *same;
     char *copy = p ? me_machine_text(m, n + 1) : NULL;
     if (!copy) return m->nothing;
     if (n) memcpy(copy, p, n);
@@ -136,7 +152,9 @@ static me_node *string(me_machine *m, const unsigned char *p, size_t n)
         if (surrogate) memcpy(copy + i, "\xef\xbf\xbd", 3);
         i += step;
     }
-    return me_node_string(m, ME_STRING, copy, n);
+    me_node *made = me_node_string(m, ME_STRING, copy, n);
+    if (same && m->code == ME_OK) *same = made;
+    return made;
 }
 
 /* Python 2's str: text where it is UTF-8, else bytes. */

@@ -123,9 +123,9 @@ me_code motion_dataset_open(motion_dataset *out, const char *path,
     me_doc doc;
     me_code code = me_doc_open(&doc, path, err);
     if (code) return code;
+    if (options->hash) memcpy(out->sha256, me_doc_hash(&doc), sizeof out->sha256);
     code = motion_dataset_parse(out, &doc, options->joints, err);
     if (code) me_err_prefix(err, "%s", path);
-    if (!code && options->hash) memcpy(out->sha256, me_doc_hash(&doc), sizeof out->sha256);
     me_doc_close(&doc);
     if (!code) code = apply_splits(out, path, options->splits, err);
     if (code) motion_dataset_close(out);

@@ -1,9 +1,10 @@
 /* motion/dataset_read.c: pairs from a document: MotionFix's (and STANCE's) pickled dictionary of
  * dictionaries, or our packed safetensors form (spec evaluation 2.1; motion.h).
  *
- * Two passes: the first checks every shape and allocates, in the file's order; the second converts
- * pairs in parallel. When some pair fails there, the first one in the file's order is converted
- * again alone to say why, so that the message does not depend on threads. */
+ * Two passes: the first checks every shape, in the file's order; the second allocates and converts
+ * pairs, in parallel, and gives the file's bytes back as it goes. When some pair fails there, the
+ * first one in the file's order is converted again alone to say why, so that the message does not
+ * depend on threads. */
 #include "motion/motion.h"
 
 #include <stdio.h>
@@ -214,9 +215,7 @@ static me_code prepare_pair(motion_pair *pair, clip_fields f[2], me_arena *arena
         const me_value *clip = me_dict_get(entry, names[side]);
         if (!clip) return me_fail(err, ME_EDATA, "%s: no '%s'", pair->key, names[side]);
         me_code code = check_clip(&f[side], clip, joints, pair->key, odd, err);
-        if (!code)
-            code = motion_clip_new(side ? &pair->target : &pair->source, arena,
-                                   f[side].rots.shape[0], f[side].has_joints, err);
+        (side ? &pair->target : &pair->source)->frames = f[side].rots.shape[0];
         if (!code)
             code = read_caption(side ? &pair->target_caption : &pair->source_caption, arena, clip,
                                 err);
@@ -253,7 +252,63 @@ static void write_notes(motion_dataset *d, const oddities *odd)
                     (long long)odd->integer_keys, (long long)d->n, d->pairs[0].key);
 }
 
-static me_code parse_pickled(motion_dataset *out, const me_doc *doc, bool joints, me_err *err)
+/* The lowest byte that any array of the pair is read from. Strides are never negative. */
+static const unsigned char *lowest_byte(const clip_fields f[2])
+{
+    const unsigned char *lowest = f[0].rots.data;
+    for (int side = 0; side < 2; side++) {
+        if (f[side].rots.data < lowest) lowest = f[side].rots.data;
+        if (f[side].trans.data < lowest) lowest = f[side].trans.data;
+        if (f[side].has_joints && f[side].joints.data < lowest) lowest = f[side].joints.data;
+    }
+    return lowest;
+}
+
+static me_code allocate_pair(motion_pair *pair, const clip_fields f[2], me_arena *arena,
+                             me_err *err)
+{
+    me_code code = motion_clip_new(&pair->source, arena, f[0].rots.shape[0], f[0].has_joints, err);
+    if (!code)
+        code = motion_clip_new(&pair->target, arena, f[1].rots.shape[0], f[1].has_joints, err);
+    return code ? (me_err_prefix(err, "%s", pair->key), code) : ME_OK;
+}
+
+/* Converts one window of pairs after the other, in parallel inside it, and after each forgets the
+ * bytes before the first that a later pair needs: at its peak the memory holds the file and a
+ * window of poses, not both whole. Pickles may share arrays, so that the first byte needed is a
+ * minimum over all later pairs. */
+static me_code convert_pairs(motion_dataset *out, me_doc *doc, const clip_fields (*fields)[2],
+                             int64_t n, me_err *err)
+{
+    enum { WINDOWS = 8 };
+    const int64_t window = n / WINDOWS + 1;
+    const unsigned char *needed[WINDOWS + 1] = {NULL}; /* first byte from each window on */
+    const unsigned char *first = NULL;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        const unsigned char *lowest = lowest_byte(fields[i]);
+        if (!first || lowest < first) first = lowest;
+        needed[i / window] = first;
+    }
+    for (int64_t from = 0; from < n; from += window) {
+        const int64_t to = n - from < window ? n : from + window;
+        int64_t failed = to;
+        for (int64_t i = from; i < to; i++) {
+            me_code code = allocate_pair(&out->pairs[i], fields[i], &out->arena, err);
+            if (code) return code;
+        }
+#pragma omp parallel for schedule(dynamic, 4) reduction(min : failed)
+        for (int64_t i = from; i < to; i++)
+            if (convert_pair(&out->pairs[i], fields[i], NULL) && i < failed) failed = i;
+        if (failed < to) {
+            me_code code = convert_pair(&out->pairs[failed], fields[failed], err);
+            return code ? code : me_fail_mem(err, "a clip");
+        }
+        if (to < n) me_doc_forget(doc, needed[to / window]);
+    }
+    return ME_OK;
+}
+
+static me_code parse_pickled(motion_dataset *out, me_doc *doc, bool joints, me_err *err)
 {
     const me_value *root = doc->root;
     if (root->kind != ME_DICT || root->as.dict.length == 0 || !is_pair(root->as.dict.values[0]))
@@ -281,16 +336,7 @@ static me_code parse_pickled(motion_dataset *out, const me_doc *doc, bool joints
                                 err);
         out->frames += pair->source.frames + pair->target.frames;
     }
-    int64_t failed = n;
-    if (!code) {
-#pragma omp parallel for schedule(dynamic, 16) reduction(min : failed)
-        for (int64_t i = 0; i < n; i++)
-            if (convert_pair(&out->pairs[i], fields[i], NULL) && i < failed) failed = i;
-        if (failed < n) {
-            code = convert_pair(&out->pairs[failed], fields[failed], err);
-            if (!code) code = me_fail_mem(err, "a clip");
-        }
-    }
+    if (!code) code = convert_pairs(out, doc, (const clip_fields(*)[2])fields, n, err);
     free(fields);
     if (code) return code;
     out->n = n;
@@ -398,7 +444,7 @@ static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_jo
     return slice_clips(out, frames, rows, values, joints, err);
 }
 
-me_code motion_dataset_parse(motion_dataset *out, const me_doc *doc, bool joints, me_err *err)
+me_code motion_dataset_parse(motion_dataset *out, me_doc *doc, bool joints, me_err *err)
 {
     const me_value *schema = me_dict_get(doc->metadata, "schema");
     me_code code;

@@ -137,6 +137,28 @@ Test(file, an_aborted_write_leaves_the_old_file)
     cr_expect_eq(count_names(), 1);
 }
 
+Test(file, forgotten_bytes_are_whole_pages_before_the_end_given)
+{
+    const size_t size = 9u << 20;
+    unsigned char *data = malloc(size);
+    memset(data, 7, size);
+    cr_assert_eq(me_file_write("a", data, size, NULL), ME_OK);
+    me_bytes b;
+    cr_assert_eq(me_bytes_open(&b, "a", NULL), ME_OK);
+    me_bytes_forget(&b, data);                /* of another file: nothing happens */
+    me_bytes_forget(&b, b.data);              /* nothing lies before */
+    me_bytes_forget(&b, b.data + size + 1);   /* outside */
+    me_bytes_forget(&b, b.data + (1u << 20)); /* less than a page */
+    cr_expect_eq(memcmp(b.data, data, size), 0);
+    const size_t end = (5u << 20) + 123;
+    me_bytes_forget(&b, b.data + end);
+    cr_expect_eq(memcmp(b.data + end, data + end, size - end), 0);
+    cr_expect_eq(b.data[0], 0);
+    cr_expect_eq(b.size, size);
+    me_bytes_close(&b);
+    free(data);
+}
+
 Test(file, a_full_disk_leaves_nothing)
 {
     static char data[100000];

@@ -141,6 +141,52 @@ Test(dataset, clips_without_positions_get_those_of_the_mean_body)
     motion_dataset_close(&back);
 }
 
+/* What stands for pair `i` in a file of its own: the bytes between its key and the file's end. */
+static me_bytes pickled_entry(const motion_dataset *d, int64_t i)
+{
+    motion_dataset one = {.n = 1, .pairs = &d->pairs[i]};
+    me_bytes b;
+    cr_assert_eq(motion_dataset_write(&one, at("one.pth.tar"), NULL), ME_OK);
+    cr_assert_eq(me_bytes_open(&b, at("one.pth.tar"), NULL), ME_OK);
+    cr_assert_eq(memcmp(b.data, "\x80\x04}(\x8c\x06", 6), 0);
+    return b;
+}
+
+/* The file's bytes are given back while pairs are made of them, so it must be large. */
+Test(dataset, a_pair_may_share_the_arrays_of_a_much_earlier_one)
+{
+    enum { N = 12, FRAMES = 1500, PREFIX = 12 }; /* PREFIX: protocol, dictionary, mark, key */
+    motion_dataset d = make(N, false), back;
+    me_rng g = me_rng_make(3, 0);
+    me_writer w;
+    me_err err = {0};
+    cr_assert_eq(me_writer_open(&w, at("shared.pth.tar"), &err), ME_OK, "%s", err.msg);
+    me_writer_put(&w, "\x80\x04}(", 4);
+    for (int64_t i = 0; i < N; i++) {
+        d.pairs[i].source = random_clip(&g, FRAMES, true);
+        d.pairs[i].target = random_clip(&g, FRAMES, true);
+        me_bytes b = pickled_entry(&d, i);
+        me_writer_printf(&w, "\x8c\x06%s", d.pairs[i].key);
+        me_writer_put(&w, b.data + PREFIX, b.size - PREFIX - 2);
+        if (i == 0) me_writer_put(&w, "\x94", 1); /* remembered */
+        me_bytes_close(&b);
+    }
+    me_writer_printf(&w,
+                     "\x8c\x06shared"
+                     "h%cu.",
+                     0); /* and met again */
+    cr_assert_eq(me_writer_commit(&w, &err), ME_OK, "%s", err.msg);
+    const motion_dataset_options options = {.joints = true, .hash = true};
+    cr_assert_eq(motion_dataset_open(&back, at("shared.pth.tar"), &options, &err), ME_OK, "%s",
+                 err.msg);
+    cr_assert_eq(back.n, N + 1);
+    for (int64_t i = 0; i <= N; i++) {
+        same_clip(&back.pairs[i].source, &d.pairs[i % N].source, true);
+        same_clip(&back.pairs[i].target, &d.pairs[i % N].target, true);
+    }
+    motion_dataset_close(&back);
+}
+
 Test(dataset, a_name_of_another_ending_is_not_written)
 {
     motion_dataset d = make(1, false);
