@@ -82,8 +82,8 @@ static void note_intervals(report_builder *b, const me_value *rows)
     if (most && fewest == most)
         report_note(b,
                     "Rows are means over %zu seeds; ± is half of the 95 %% interval over seeds "
-                    "(Student's t, %zu degrees of freedom).",
-                    most, most - 1);
+                    "(Student's t).",
+                    most);
     else if (most)
         report_note(b,
                     "Rows are means over %zu to %zu seeds; ± is half of the 95 %% interval over "
