@@ -78,9 +78,23 @@ static void make_condition(model_omnime_guide *g, nn_ctx *ctx, const model_omnim
     nn_tensor *source = g->passes == 3 ? nn_concat_rows(ctx, sources, 2) : q->source;
     nn_tensor *text = nn_gather(ctx, q->text, nn_index_new(ctx, l->text, n, q->n + 1));
     g->condition = model_omnime_fuse(ctx, g->net, &g->layout, source, text);
-    if (!g->condition.y)
-        model_omnime_modulations(ctx, g->net, all_timesteps(ctx, g->net->config.steps), NULL,
-                                 g->table);
+    if (g->condition.y) return;
+    nn_tensor *table[MODEL_MOST_LAYERS];
+    model_omnime_modulations(ctx, g->net, all_timesteps(ctx, g->net->config.steps), NULL, table);
+    g->table = nn_concat_columns(ctx, table, (int)g->net->config.layers);
+}
+
+/* The index of every sample's timestep. */
+static nn_index *timesteps_of(nn_ctx *ctx, int64_t n, int64_t steps)
+{
+    int32_t *zeros = calloc((size_t)n + 1, sizeof *zeros);
+    if (!zeros) {
+        me_fail_mem(&ctx->err, "timesteps");
+        return NULL;
+    }
+    nn_index *index = nn_index_new(ctx, zeros, n, steps);
+    free(zeros);
+    return index;
 }
 
 void model_omnime_guide_make(model_omnime_guide *g, nn_ctx *ctx, const model_omnime_net *net,
@@ -97,6 +111,7 @@ void model_omnime_guide_make(model_omnime_guide *g, nn_ctx *ctx, const model_omn
         batch_lists l = {host, host + n, host + 2 * n, host + 3 * n, host + 4 * n, zero};
         for (int p = 0; p < g->passes; p++) fill_pass(&l, q, passes[p], p * q->n);
         make_condition(g, ctx, q, &l);
+        g->times = timesteps_of(ctx, (int64_t)n, net->config.steps);
     } else {
         me_fail_mem(&ctx->err, "guidance");
     }
@@ -104,31 +119,37 @@ void model_omnime_guide_make(model_omnime_guide *g, nn_ctx *ctx, const model_omn
     free(zero);
 }
 
-/* One timestep for every sample. */
-static nn_index *repeated(nn_ctx *ctx, int64_t n, int64_t t, int64_t steps)
+nn_tensor *model_omnime_passes(nn_ctx *ctx, const model_omnime_guide *g, nn_tensor *x_t)
 {
-    int32_t *host = malloc((size_t)(n + 1) * sizeof *host);
+    nn_tensor *mod[MODEL_MOST_LAYERS];
+    if (ctx->err.code != ME_OK) return x_t;
+    if (g->condition.y) {
+        model_omnime_modulations(ctx, g->net, g->times, g->condition.y, mod);
+    } else {
+        nn_tensor *now = nn_gather(ctx, g->table, g->times);
+        for (int64_t b = 0; b < g->net->config.layers; b++) mod[b] = now;
+    }
+    return model_omnime_infer(ctx, g->net, &g->layout, &g->condition, mod, x_t);
+}
+
+static void set_time(nn_ctx *ctx, const model_omnime_guide *g, int64_t t)
+{
+    const size_t bytes = (size_t)g->times->n * sizeof(int32_t);
+    int32_t *host = malloc(bytes + 1);
     if (!host) {
         me_fail_mem(&ctx->err, "timesteps");
-        return NULL;
+        return;
     }
-    for (int64_t i = 0; i < n; i++) host[i] = (int32_t)t;
-    nn_index *index = nn_index_new(ctx, host, n, steps);
+    for (int64_t i = 0; i < g->times->n; i++) host[i] = (int32_t)t;
+    ctx->be->upload(ctx->be, g->times->device, host, bytes);
     free(host);
-    return index;
 }
 
 nn_tensor *model_omnime_guided(nn_ctx *ctx, const model_omnime_guide *g, nn_tensor *x_t, int64_t t)
 {
-    const model_omnime_config *c = &g->net->config;
-    nn_tensor *mod[MODEL_MOST_LAYERS];
-    nn_index *times = repeated(ctx, g->layout.n, t, c->steps);
-    if (g->condition.y)
-        model_omnime_modulations(ctx, g->net, times, g->condition.y, mod);
-    else
-        for (int64_t b = 0; b < c->layers; b++) mod[b] = nn_gather(ctx, g->table[b], times);
-    nn_tensor *x0 =
-        model_omnime_denoise(ctx, g->net, &g->layout, &g->condition, mod, x_t, false).x0;
+    if (ctx->err.code != ME_OK) return x_t;
+    set_time(ctx, g, t);
+    nn_tensor *x0 = model_omnime_plain(ctx, g->net, model_omnime_passes(ctx, g, x_t));
     nn_tensor *sum = NULL;
     for (int p = 0; p < g->passes; p++) {
         nn_tensor *part = nn_rows(ctx, x0, p * g->rows, (p + 1) * g->rows);

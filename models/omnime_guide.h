@@ -31,12 +31,16 @@ typedef struct model_omnime_guide {
     float scale[3]; /* of each pass in the sum */
     model_omnime_layout layout;
     model_omnime_condition condition;
-    nn_tensor *table[MODEL_MOST_LAYERS]; /* modulations of all timesteps; NULL where text matters */
+    nn_tensor *table; /* modulations of all timesteps and layers; NULL where text matters */
+    nn_index *times;  /* of every token sequence; its host's copy counts for nothing */
 } model_omnime_guide;
 
 /* Lives in the context's memory; fails stickily. */
 void model_omnime_guide_make(model_omnime_guide *out, nn_ctx *ctx, const model_omnime_net *net,
                              const model_omnime_request *request);
+/* The predictions of all passes, stacked, as model_omnime_infer gives them, at the timesteps that
+ * g->times has on the device. */
+nn_tensor *model_omnime_passes(nn_ctx *ctx, const model_omnime_guide *g, nn_tensor *x_t);
 /* x_t (target frames, features) f32 -> x0_hat, the same. */
 nn_tensor *model_omnime_guided(nn_ctx *ctx, const model_omnime_guide *guide, nn_tensor *x_t,
                                int64_t t);

@@ -325,18 +325,60 @@ nn_tensor *model_omnime_project_text(nn_ctx *ctx, const model_omnime_net *net, n
     return linear(ctx, net, "", "emb_proj", text, NN_ACT_NONE);
 }
 
+/* ---- products with features
+ * A row of 207 features is not aligned, so products of such rows take slow kernels: the ends of the
+ * network work on rows padded with zeros to the next multiple of 8.
+ */
+
+int64_t model_omnime_padded(const model_omnime_net *net)
+{
+    return (net->config.features + 7) / 8 * 8;
+}
+
+/* A projection from features (in) or to them, padded. */
+static model_omnime_end make_end(nn_ctx *ctx, const model_omnime_net *net, const char *name,
+                                 bool in)
+{
+    char weight[128], bias[128];
+    const int64_t padded = model_omnime_padded(net), width = net->config.width;
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    snprintf(bias, sizeof bias, "%s.bias", name);
+    model_omnime_end end = {nn_param_get(ctx, net->params, weight),
+                            nn_param_get(ctx, net->params, bias)};
+    if (padded == net->config.features) return end;
+    end.w = in ? nn_pad(ctx, end.w, width, padded) : nn_pad(ctx, end.w, padded, width);
+    if (!in) end.b = nn_pad(ctx, end.b, 1, padded);
+    return end;
+}
+
+/* x: (rows, features) f32, or padded and in the activations' type already. */
+static nn_tensor *from_features(nn_ctx *ctx, const model_omnime_net *net, model_omnime_end end,
+                                nn_tensor *x)
+{
+    const int64_t padded = model_omnime_padded(net);
+    nn_dtype dtype = nn_activation_dtype(ctx);
+    if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
+    if (x->shape[1] != padded) x = nn_pad(ctx, x, x->shape[0], padded);
+    return nn_linear(ctx, x, end.w, end.b, NN_ACT_NONE);
+}
+
 model_omnime_condition model_omnime_fuse(nn_ctx *ctx, const model_omnime_net *net,
                                          const model_omnime_layout *layout, nn_tensor *source,
                                          nn_tensor *text)
 {
     model_omnime_condition c = {.text = model_omnime_project_text(ctx, net, text)};
     /* A source row of zeros projects to zeros, without the bias: the last row of the table. */
-    nn_tensor *parts[] = {c.text, linear(ctx, net, "", "pose_proj_in_source", source, NN_ACT_NONE),
-                          nn_zeros2(ctx, nn_activation_dtype(ctx), 1, net->config.width)};
-    nn_tensor *raw = nn_gather(ctx, nn_concat_rows(ctx, parts, 3), layout->fusion_rows);
-    nn_tensor *x = nn_add_rows(ctx, raw, (nn_tensor *)&net->fusion_positions, layout->fusion_at);
+    nn_tensor *parts[] = {
+        c.text, from_features(ctx, net, make_end(ctx, net, "pose_proj_in_source", true), source),
+        nn_zeros2(ctx, nn_activation_dtype(ctx), 1, net->config.width)};
+    nn_tensor *x =
+        nn_assemble(ctx, parts, 3, layout->fusion_rows, &net->fusion_positions, layout->fusion_at);
     c.fused = model_encoder_forward(ctx, &net->fusion, x, layout->fusion, layout->fusion_mask);
-    c.tokens = net->config.raw_source ? raw : c.fused;
+    c.tokens = net->config.raw_source
+                   ? nn_gather(ctx, nn_concat_rows(ctx, parts, 3), layout->fusion_rows)
+                   : c.fused;
+    c.in = make_end(ctx, net, "pose_proj_in_target", true);
+    c.out = make_end(ctx, net, "pose_proj_out", false);
     if (net->config.dit_text == MODEL_DIT_TEXT_RAW) c.y = c.text;
     if (net->config.dit_text == MODEL_DIT_TEXT_FUSED)
         c.y = nn_gather(ctx, c.fused, layout->text_rows);
@@ -370,35 +412,74 @@ void model_omnime_modulations(nn_ctx *ctx, const model_omnime_net *net, nn_index
 
 enum { SHIFT1, SCALE1, GATE1, SHIFT2, SCALE2, GATE2 };
 
-/* A block between its two modulations: from h, the first one, to what the last gate adds to x. Of
- * the last block only target rows are wanted: they alone take part in what follows its attention.
- */
-static nn_tensor *dit_block(nn_ctx *ctx, const model_omnime_net *net, int64_t number, nn_tensor **x,
-                            nn_tensor *h, nn_tensor *mod, const model_omnime_layout *layout,
-                            bool targets_only)
+/* From h, modulated rows of a block, to what its first gate adds. */
+static nn_tensor *attention_branch(nn_ctx *ctx, const model_omnime_net *net, const char *prefix,
+                                   nn_tensor *h, const model_omnime_layout *layout,
+                                   bool targets_only)
 {
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "dit_encoder.blocks.%lld.", (long long)number);
     h = linear(ctx, net, prefix, "attn.qkv", h, NN_ACT_NONE);
     h = nn_self_attention(ctx, h, (int)net->config.heads, layout->dit, layout->dit_mask, false, 0);
-    if (targets_only) {
-        h = nn_gather(ctx, h, layout->target_rows);
-        *x = nn_gather(ctx, *x, layout->target_rows);
-    }
-    h = linear(ctx, net, prefix, "attn.proj", h, NN_ACT_NONE);
-    *x = nn_gate_modulate(ctx, &h, *x, h, mod, GATE1, mod, SHIFT2, SCALE2,
-                          targets_only ? layout->target : layout->dit, dit_eps);
+    if (targets_only) h = nn_gather(ctx, h, layout->target_rows);
+    return linear(ctx, net, prefix, "attn.proj", h, NN_ACT_NONE);
+}
+
+static nn_tensor *mlp_branch(nn_ctx *ctx, const model_omnime_net *net, const char *prefix,
+                             nn_tensor *h)
+{
     h = linear(ctx, net, prefix, "mlp.fc1", h, NN_ACT_GELU_TANH);
     return linear(ctx, net, prefix, "mlp.fc2", h, NN_ACT_NONE);
 }
 
-/* The seen ones of target rows, in f32. */
-static nn_tensor *predict(nn_ctx *ctx, const model_omnime_net *net,
-                          const model_omnime_layout *layout, const char *name, nn_tensor *rows)
+static void name_block(char prefix[64], int64_t block)
+{
+    snprintf(prefix, 64, "dit_encoder.blocks.%lld.", (long long)block);
+}
+
+/* Where a block's modulations begin: its tensor may hold those of all blocks. */
+static int first_of(const model_omnime_net *net, const nn_tensor *mod, int64_t block)
+{
+    return mod->shape[1] > 6 * net->config.width ? 6 * (int)block : 0;
+}
+
+/* The last block. Only target rows are wanted: they alone take part in what follows its attention.
+ */
+static nn_tensor *last_block(nn_ctx *ctx, const model_omnime_net *net, nn_tensor *x, nn_tensor *h,
+                             nn_tensor *mod, const model_omnime_layout *layout)
+{
+    char prefix[64];
+    const int64_t b = net->config.layers - 1;
+    const int at = first_of(net, mod, b);
+    name_block(prefix, b);
+    nn_tensor *branch = attention_branch(ctx, net, prefix, h, layout, true);
+    x = nn_gather(ctx, x, layout->target_rows);
+    x = nn_gate_modulate(ctx, &h, x, branch, mod, at + GATE1, mod, at + SHIFT2, at + SCALE2,
+                         layout->target, dit_eps);
+    return nn_gate(ctx, x, mlp_branch(ctx, net, prefix, h), mod, at + GATE2, layout->target);
+}
+
+/* Rows of the last block or of one on the way: the seen ones of target rows, padded. */
+static nn_tensor *predict(nn_ctx *ctx, const model_omnime_layout *layout, model_omnime_end end,
+                          nn_tensor *rows)
 {
     if (layout->padded_rows) rows = nn_gather(ctx, rows, layout->seen_rows);
-    nn_tensor *y = linear(ctx, net, "", name, rows, NN_ACT_NONE);
-    return y->dtype == NN_F32 ? y : nn_cast(ctx, y, NN_F32);
+    return nn_linear(ctx, rows, end.w, end.b, NN_ACT_NONE);
+}
+
+nn_tensor *model_omnime_plain(nn_ctx *ctx, const model_omnime_net *net, nn_tensor *y)
+{
+    if (y->dtype != NN_F32) y = nn_cast(ctx, y, NN_F32);
+    if (y->shape[1] != net->config.features) y = nn_columns(ctx, y, 0, net->config.features);
+    return y;
+}
+
+/* [source | separator | target] with positions. */
+static nn_tensor *tokens_of(nn_ctx *ctx, const model_omnime_net *net,
+                            const model_omnime_layout *layout,
+                            const model_omnime_condition *condition, nn_tensor *x_t)
+{
+    nn_tensor *parts[] = {condition->tokens, nn_param_get(ctx, net->params, "sep_token"),
+                          from_features(ctx, net, condition->in, x_t)};
+    return nn_assemble(ctx, parts, 3, layout->dit_rows, &net->positions, layout->dit_at);
 }
 
 model_omnime_output model_omnime_denoise(nn_ctx *ctx, const model_omnime_net *net,
@@ -409,27 +490,57 @@ model_omnime_output model_omnime_denoise(nn_ctx *ctx, const model_omnime_net *ne
     static const char *const names[] = {"inter_proj_1", "inter_proj_2", "inter_proj_3"};
     model_omnime_output out = {0};
     int64_t layers = net->config.layers;
-    nn_tensor *parts[] = {condition->tokens, nn_param_get(ctx, net->params, "sep_token"),
-                          linear(ctx, net, "", "pose_proj_in_target", x_t, NN_ACT_NONE)};
-    nn_tensor *x = nn_gather(ctx, nn_concat_rows(ctx, parts, 3), layout->dit_rows);
-    x = nn_add_rows(ctx, x, (nn_tensor *)&net->positions, layout->dit_at);
+    nn_tensor *x = tokens_of(ctx, net, layout, condition, x_t);
     nn_tensor *h = nn_modulate(ctx, x, modulations[0], SHIFT1, SCALE1, layout->dit, dit_eps);
-    for (int64_t b = 0, k = 0; b < layers; b++) {
-        nn_tensor *mod = modulations[b];
-        nn_tensor *branch = dit_block(ctx, net, b, &x, h, mod, layout, b == layers - 1);
-        if (b == layers - 1)
-            x = nn_gate(ctx, x, branch, mod, GATE2, layout->target);
-        else
-            x = nn_gate_modulate(ctx, &h, x, branch, mod, GATE2, modulations[b + 1], SHIFT1, SCALE1,
-                                 layout->dit, dit_eps);
+    for (int64_t b = 0, k = 0; b < layers - 1; b++) {
+        char prefix[64];
+        nn_tensor *mod = modulations[b], *next = modulations[b + 1];
+        const int at = first_of(net, mod, b), then = first_of(net, next, b + 1);
+        name_block(prefix, b);
+        nn_tensor *branch = attention_branch(ctx, net, prefix, h, layout, false);
+        x = nn_gate_modulate(ctx, &h, x, branch, mod, at + GATE1, mod, at + SHIFT2, at + SCALE2,
+                             layout->dit, dit_eps);
+        x = nn_gate_modulate(ctx, &h, x, mlp_branch(ctx, net, prefix, h), mod, at + GATE2, next,
+                             then + SHIFT1, then + SCALE1, layout->dit, dit_eps);
         /* 2, 4 and 6 of the reference's 8 blocks. */
         if (!inters || k == MODEL_OMNIME_INTERS ||
             b + 1 != layers * (k + 1) / (MODEL_OMNIME_INTERS + 1))
             continue;
-        out.inter[k] = predict(ctx, net, layout, names[k], nn_gather(ctx, x, layout->target_rows));
+        nn_tensor *rows = nn_gather(ctx, x, layout->target_rows);
+        out.inter[k] = model_omnime_plain(
+            ctx, net, predict(ctx, layout, make_end(ctx, net, names[k], false), rows));
         k++;
     }
-    out.last = x;
-    out.x0 = predict(ctx, net, layout, "pose_proj_out", x);
+    out.last = last_block(ctx, net, x, h, modulations[layers - 1], layout);
+    out.x0 = model_omnime_plain(ctx, net, predict(ctx, layout, condition->out, out.last));
     return out;
+}
+
+/* The same without a tape: rows change in place and every block uses the memory of the one before,
+ * so that a batch of the right size stays in the cache. */
+nn_tensor *model_omnime_infer(nn_ctx *ctx, const model_omnime_net *net,
+                              const model_omnime_layout *layout,
+                              const model_omnime_condition *condition,
+                              nn_tensor *const *modulations, nn_tensor *x_t)
+{
+    int64_t layers = net->config.layers;
+    nn_tensor *x = tokens_of(ctx, net, layout, condition, x_t);
+    nn_tensor *h = nn_modulate(ctx, x, modulations[0], SHIFT1, SCALE1, layout->dit, dit_eps);
+    for (int64_t b = 0; b < layers - 1; b++) {
+        char prefix[64];
+        nn_tensor *mod = modulations[b], *next = modulations[b + 1];
+        const int at = first_of(net, mod, b), then = first_of(net, next, b + 1);
+        name_block(prefix, b);
+        const nn_mark_state mark = nn_mark(ctx);
+        nn_tensor *branch = attention_branch(ctx, net, prefix, h, layout, false);
+        nn_gate_modulate_into(ctx, h, x, branch, mod, at + GATE1, mod, at + SHIFT2, at + SCALE2,
+                              layout->dit, dit_eps);
+        nn_rewind(ctx, mark);
+        branch = mlp_branch(ctx, net, prefix, h);
+        nn_gate_modulate_into(ctx, h, x, branch, mod, at + GATE2, next, then + SHIFT1,
+                              then + SCALE1, layout->dit, dit_eps);
+        nn_rewind(ctx, mark);
+    }
+    nn_tensor *last = last_block(ctx, net, x, h, modulations[layers - 1], layout);
+    return predict(ctx, layout, condition->out, last);
 }

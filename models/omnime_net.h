@@ -91,12 +91,18 @@ typedef struct model_omnime_layout {
 void model_omnime_layout_make(model_omnime_layout *out, nn_ctx *ctx,
                               const model_omnime_batch *batch);
 
+/* A projection from or to features, as products use it: padded with zeros. */
+typedef struct model_omnime_end {
+    nn_tensor *w, *b;
+} model_omnime_end;
+
 /* What does not depend on the timestep: once a sample is enough. */
 typedef struct model_omnime_condition {
-    nn_tensor *text;   /* (n,D) projected, before fusion */
-    nn_tensor *tokens; /* what the DiT's source rows are gathered from */
-    nn_tensor *fused;  /* (fusion tokens, D) */
-    nn_tensor *y;      /* (n,D) that the text adds to the timestep's embedding, or NULL */
+    nn_tensor *text;          /* (n,D) projected, before fusion */
+    nn_tensor *tokens;        /* what the DiT's source rows are gathered from */
+    nn_tensor *fused;         /* (fusion tokens, D) */
+    nn_tensor *y;             /* (n,D) that the text adds to the timestep's embedding, or NULL */
+    model_omnime_end in, out; /* of the targets */
 } model_omnime_condition;
 
 /* source (rows of non-zero sources, features), text (n, text width), f32. */
@@ -121,11 +127,23 @@ typedef struct model_omnime_output {
     nn_tensor *last;                       /* (target rows, D) of the last block */
 } model_omnime_output;
 
-/* x_t (target rows, features) f32. `inters`: also the intermediate predictions. */
+/* Columns of padded features: the next multiple of 8. */
+int64_t model_omnime_padded(const model_omnime_net *net);
+/* x_t (target rows, features) f32. `modulations`: one a layer, or for each the same tensor, with
+ * all layers' side by side. `inters`: also the intermediate predictions. */
 model_omnime_output model_omnime_denoise(nn_ctx *ctx, const model_omnime_net *net,
                                          const model_omnime_layout *layout,
                                          const model_omnime_condition *condition,
                                          nn_tensor *const *modulations, nn_tensor *x_t,
                                          bool inters);
+
+/* x0 alone, without a tape, as the network computes it: (seen target rows, padded features) in the
+ * activations' type. x_t may be padded and in that type, too. */
+nn_tensor *model_omnime_infer(nn_ctx *ctx, const model_omnime_net *net,
+                              const model_omnime_layout *layout,
+                              const model_omnime_condition *condition,
+                              nn_tensor *const *modulations, nn_tensor *x_t);
+/* Such rows as (rows, features) f32. */
+nn_tensor *model_omnime_plain(nn_ctx *ctx, const model_omnime_net *net, nn_tensor *y);
 
 #endif

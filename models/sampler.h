@@ -25,7 +25,7 @@ typedef struct model_sample_options {
     model_cfg cfg;
     bool hide_unconditional;
     uint64_t seed;
-    int64_t batch;
+    int64_t batch; /* 0: as many as suit a GPU */
     int64_t s_max; /* MODEL_S_MAX_OF_FILE, 0: the batch's longest source, else the number */
     nn_precision precision;
     me_log *log;

@@ -150,7 +150,7 @@ typedef struct nn_adaln_args {
     const void *gate, *shift, *scale; /* gate: row stride gate_stride; the others mod_stride */
     int64_t gate_stride, mod_stride;
     const int32_t *segment, *offsets;
-    void *sum, *y;
+    void *sum, *y;      /* sum may be x */
     float *mean, *rstd; /* (M), written by forward when not NULL, read by backward */
     /* backward; x is not read */
     const void *dy;
@@ -159,6 +159,41 @@ typedef struct nn_adaln_args {
     void *dh;                      /* written */
     void *dgate, *dshift, *dscale; /* added to, each or none; strides as above; all or none */
 } nn_adaln_args;
+
+#define NN_ASSEMBLE_PARTS 4
+
+typedef struct nn_assemble_args {
+    /* y[i] = row index[i] of the parts stacked + table[at[i]] */
+    int64_t m, d;
+    nn_dtype dtype; /* of parts and y; table is f32 */
+    int parts;
+    const void *part[NN_ASSEMBLE_PARTS];
+    int64_t end[NN_ASSEMBLE_PARTS]; /* rows of the parts up to this one */
+    const int32_t *index, *at;
+    const float *table;
+    void *y;
+} nn_assemble_args;
+
+#define NN_DENOISE_PASSES 3
+
+/* The numbers that change from step to step of a sampler, on the back end. */
+typedef struct nn_denoise_step {
+    float scale[NN_DENOISE_PASSES], of_x0, of_x, of_noise;
+} nn_denoise_step;
+
+typedef struct nn_denoise_args {
+    /* x = of_x0 (sum over passes of scale_p x0_p) + of_x x + of_noise z, z as in nn_noise_args */
+    int64_t m, d, segments, longest;
+    int passes;
+    nn_dtype dtype; /* of x0 and low */
+    const void *x0; /* (passes * m), row stride x0_stride; pass p begins at row p * m */
+    int64_t x0_stride;
+    const nn_denoise_step *step;
+    const int32_t *stream, *offsets;
+    float *x;  /* (M,D) read and written */
+    void *low; /* NULL, or x again in dtype, row stride low_stride, zeros behind column d */
+    int64_t low_stride;
+} nn_denoise_args;
 
 typedef struct nn_columns_args {
     /* copies an (m, columns) block: dst[i*dst_stride + j] = src[i*src_stride + j] (or += with add)
@@ -287,6 +322,7 @@ struct nn_backend {
 
     void (*rows_fwd)(nn_backend *, const nn_rows_args *);
     void (*rows_bwd)(nn_backend *, const nn_rows_args *);
+    void (*assemble)(nn_backend *, const nn_assemble_args *);
     void (*gate_fwd)(nn_backend *, const nn_segment_args *);
     void (*gate_bwd)(nn_backend *, const nn_segment_args *);
     void (*adaln_fwd)(nn_backend *, const nn_adaln_args *);
@@ -308,6 +344,7 @@ struct nn_backend {
         nn_backend *,
         const nn_map_args *); /* y = y * b * exp(a/2) / 2: y holds dz, becomes dlogvar */
     void (*noise)(nn_backend *, const nn_noise_args *);
+    void (*denoise)(nn_backend *, const nn_denoise_args *);
     void (*to_bf16)(nn_backend *, void *dst, const float *src, int64_t n);
     void (*to_f32)(nn_backend *, float *dst, const void *src, int64_t n);
 

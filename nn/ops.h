@@ -53,6 +53,11 @@ nn_tensor *nn_gate_modulate(nn_ctx *ctx, nn_tensor **y, nn_tensor *x, nn_tensor 
                             nn_tensor *gate_mod, int gate_block, nn_tensor *mod, int shift_block,
                             int scale_block, const nn_packing *seq, float eps);
 
+/* The same for inference, where the sum takes x's place and the modulated rows go to y. */
+void nn_gate_modulate_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *x, nn_tensor *h,
+                           nn_tensor *gate_mod, int gate_block, nn_tensor *mod, int shift_block,
+                           int scale_block, const nn_packing *seq, float eps);
+
 /* Multi-head softmax attention within each sequence, scale 1/sqrt(D/heads).
  * qkv (M, 3D) rows [q | k | v] -> (M, D).
  * key_mask: NULL or (M) i32 on the back end; 0 hides that row as a key. A sequence whose keys are
@@ -73,6 +78,13 @@ nn_tensor *nn_dropout(nn_ctx *ctx, nn_tensor *x, float p);
 nn_tensor *nn_gather(nn_ctx *ctx, nn_tensor *x, nn_index *index);
 /* Rows of several tensors of equal width, stacked. */
 nn_tensor *nn_concat_rows(nn_ctx *ctx, nn_tensor *const *parts, int n);
+/* Gathers from several tensors (at most four) as if they were stacked, and adds rows of a table, a
+ * constant f32 one: y[i] = stacked[index[i]] + table[at[i]]. */
+nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *index,
+                       const nn_tensor *table, const nn_index *at);
+/* x and zeros behind and below it, so that it has `rows` and `columns`; a vector counts as one row.
+ */
+nn_tensor *nn_pad(nn_ctx *ctx, nn_tensor *x, int64_t rows, int64_t columns);
 /* Columns of several tensors of equal height, side by side. */
 nn_tensor *nn_concat_columns(nn_ctx *ctx, nn_tensor *const *parts, int n);
 /* Columns [from, to) of x: a copy. */

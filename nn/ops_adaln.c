@@ -169,3 +169,36 @@ nn_tensor *nn_gate_modulate(nn_ctx *ctx, nn_tensor **y, nn_tensor *x, nn_tensor 
     }
     return now.sum;
 }
+
+static void copy_over(nn_ctx *ctx, nn_tensor *to, const nn_tensor *from)
+{
+    if (nn_failed(ctx)) return;
+    ctx->be->copy(ctx->be, to->data, from->data, (size_t)nn_count(to) * nn_dtype_size(to->dtype));
+}
+
+void nn_gate_modulate_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *x, nn_tensor *h,
+                           nn_tensor *gate_mod, int gate_block, nn_tensor *mod, int shift_block,
+                           int scale_block, const nn_packing *seq, float eps)
+{
+    if (nn_failed(ctx)) return;
+    if (ctx->tape || !fits(x, gate_mod, gate_block, seq) || !fits(x, mod, shift_block, seq) ||
+        !fits(x, mod, scale_block, seq) || !nn_same_shape(x, h) || !nn_same_shape(x, y) ||
+        h->dtype != x->dtype || y->dtype != x->dtype) {
+        nn_op_fail(ctx, "nn_gate_modulate_into",
+                   "%s: x %s, h %s, y %s, modulations %s and %s do not fit",
+                   ctx->tape ? "a tape records" : "inference", nn_shape(x).s, nn_shape(h).s,
+                   nn_shape(y).s, nn_shape(gate_mod).s, nn_shape(mod).s);
+        return;
+    }
+    if (!in_one(ctx, x, h, gate_mod, mod, seq)) {
+        nn_tensor *modulated, *sum = nn_gate_modulate(ctx, &modulated, x, h, gate_mod, gate_block,
+                                                      mod, shift_block, scale_block, seq, eps);
+        copy_over(ctx, x, sum);
+        copy_over(ctx, y, modulated);
+        return;
+    }
+    const adaln_saved now = {x,           h,           gate_mod, mod,  x,   y,  gate_block,
+                             shift_block, scale_block, NULL,     NULL, seq, eps};
+    nn_adaln_args args = adaln_args(&now);
+    ctx->be->adaln_fwd(ctx->be, &args);
+}

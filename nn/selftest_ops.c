@@ -309,6 +309,56 @@ static nn_tensor *add_rows_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
     return nn_add_rows(ctx, in[1], in[0], nn_index_new(ctx, w->ints, w->n_ints, in[0]->shape[0]));
 }
 
+/* The k source rows are two parts, and the table has as many. */
+static bool assemble_shape(self_work *w, me_arena *arena)
+{
+    const int64_t k = w->c->k, d = w->c->d;
+    if (!index_shape(w, arena)) return false;
+    nn_self_input(w, 0, k - k / 2, d, SELF_SHARED);
+    nn_self_input(w, 1, k / 2, d, SELF_SHARED);
+    nn_self_input(w, 2, k, d, SELF_SHARED);
+    w->in[2].constant = w->in[2].f32 = true;
+    return true;
+}
+
+static nn_tensor *assemble_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    nn_index *index = nn_index_new(ctx, w->ints, w->n_ints, w->c->k);
+    return nn_assemble(ctx, in, 2, index, in[2], index);
+}
+
+static void assemble_reference(const self_work *w, double *const *in, double *out)
+{
+    const int64_t d = w->c->d, first = w->in[0].rows;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        const int64_t from = w->ints[i];
+        const double *row = from < first ? in[0] + from * d : in[1] + (from - first) * d;
+        for (int64_t j = 0; j < d; j++) out[i * d + j] = row[j] + in[2][from * d + j];
+    }
+}
+
+/* k rows and columns of zeros. */
+static bool pad_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    nn_self_input(w, 0, w->c->m, w->c->d, SELF_SHARED);
+    output(w, w->c->m + w->c->k, w->c->d + w->c->k, SELF_SHARED);
+    return true;
+}
+
+static nn_tensor *pad_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_pad(ctx, in[0], w->out_rows, w->out_columns);
+}
+
+static void pad_reference(const self_work *w, double *const *in, double *out)
+{
+    const int64_t d = w->c->d;
+    memset(out, 0, (size_t)(w->out_rows * w->out_columns) * sizeof *out);
+    for (int64_t i = 0; i < w->c->m; i++)
+        memcpy(out + i * w->out_columns, in[0] + i * d, (size_t)d * sizeof *out);
+}
+
 static bool concat_rows_shape(self_work *w, me_arena *arena)
 {
     (void)arena;
@@ -418,6 +468,8 @@ const self_op nn_self_ops[] = {
     {"normalize_rows", unary_shape, normalize_run, normalize_reference},
     {"gather", index_shape, gather_run, gather_reference},
     {"add_rows", add_rows_shape, add_rows_run, gather_reference},
+    {"assemble", assemble_shape, assemble_run, assemble_reference},
+    {"pad", pad_shape, pad_run, pad_reference},
     {"concat_rows", concat_rows_shape, concat_rows_run, concat_rows_reference},
     {"concat_columns", concat_columns_shape, concat_columns_run, concat_columns_reference},
     {"columns", columns_shape, columns_run, columns_reference},

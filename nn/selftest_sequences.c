@@ -341,6 +341,67 @@ static void noise_reference(const self_work *w, double *const *in, double *out)
         }
 }
 
+/* One pass; k further columns in the rows of x0. A flag asks for the copy in x0's type. */
+static const nn_denoise_step denoise_step = {{1.5f, 0, 0}, 0.75f, -0.5f, 0.25f};
+
+static bool denoise_shape(self_work *w, me_arena *arena)
+{
+    if (!nn_self_lengths(w, arena, w->c->m)) return false;
+    int64_t rows = nn_self_tokens(w->lengths, w->sequences);
+    nn_self_input(w, 0, rows, w->c->d + w->c->k, SELF_ROW);
+    nn_self_input(w, 1, rows, w->c->d, SELF_ROW);
+    w->in[0].constant = w->in[1].constant = w->in[1].f32 = true;
+    output(w, rows, w->c->d, SELF_ROW);
+    return true;
+}
+
+static nn_tensor *denoise_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    const int64_t d = w->c->d, words = (int64_t)(sizeof denoise_step / sizeof(int32_t));
+    nn_packing *seq = nn_packing_new(ctx, w->lengths, w->sequences);
+    nn_tensor *stream = nn_new2(ctx, NN_I32, w->sequences, 3),
+              *step = nn_new2(ctx, NN_I32, 1, words);
+    nn_tensor *x = nn_add(ctx, in[1], in[1], 1, 0), *low = nn_like(ctx, in[0]);
+    for (int64_t s = 0; s < w->sequences && !nn_failed(ctx); s++)
+        ctx->be->upload(ctx->be, nn_at(stream, 3 * s), noise_stream, sizeof noise_stream);
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    ctx->be->upload(ctx->be, step->data, &denoise_step, sizeof denoise_step);
+    ctx->be->denoise(ctx->be, &(nn_denoise_args){.m = x->shape[0],
+                                                 .d = d,
+                                                 .segments = seq->n,
+                                                 .longest = seq->longest,
+                                                 .passes = 1,
+                                                 .dtype = in[0]->dtype,
+                                                 .x0 = in[0]->data,
+                                                 .x0_stride = in[0]->shape[1],
+                                                 .step = step->data,
+                                                 .stream = stream->data,
+                                                 .offsets = seq->offsets_device,
+                                                 .x = x->data,
+                                                 .low = low->data,
+                                                 .low_stride = low->shape[1]});
+    return w->c->flags ? nn_cast(ctx, nn_columns(ctx, low, 0, d), NN_F32) : x;
+}
+
+static void denoise_reference(const self_work *w, double *const *in, double *out)
+{
+    const int64_t d = w->c->d, stride = d + w->c->k, rows = w->out_rows;
+    double *mix = malloc((size_t)(2 * w->sequences + 1) * sizeof *mix);
+    double *mean = malloc((size_t)(rows * d + 1) * sizeof *mean);
+    for (int64_t s = 0; mix && s < w->sequences; s++) {
+        mix[2 * s] = 1;
+        mix[2 * s + 1] = (double)denoise_step.of_noise;
+    }
+    for (int64_t i = 0; mean && i < rows; i++)
+        for (int64_t j = 0; j < d; j++)
+            mean[i * d + j] =
+                (double)denoise_step.of_x0 * (double)denoise_step.scale[0] * in[0][i * stride + j] +
+                (double)denoise_step.of_x * in[1][i * d + j];
+    if (mix && mean) noise_reference(w, (double *const[]){mean, mix}, out);
+    free(mix);
+    free(mean);
+}
+
 const self_op nn_self_sequence_ops[] = {
     {"self_attention", self_attention_shape, self_attention_run, attention_reference},
     {"cross_attention", cross_attention_shape, cross_attention_run, attention_reference},
@@ -349,4 +410,5 @@ const self_op nn_self_sequence_ops[] = {
     {"gate_modulate", gate_shape, gate_modulate_run, gate_modulate_reference},
     {"mean_pool", pool_shape, pool_run, pool_reference},
     {"noise", noise_shape, noise_run, noise_reference},
+    {"denoise", denoise_shape, denoise_run, denoise_reference},
     {NULL, NULL, NULL, NULL}};

@@ -209,18 +209,24 @@ static double open_uniform(uint32_t high, uint32_t low)
     return ((double)bits + 0.5) * 0x1p-53;
 }
 
+void nn_cpu_normals(double z[2], const int32_t stream[3], uint64_t pair)
+{
+    uint32_t w[4];
+    uint64_t seed = (uint32_t)stream[0] | (uint64_t)(uint32_t)stream[1] << 32;
+    me_philox(seed, (uint32_t)stream[2], pair, w);
+    double r = sqrt(-2 * log(open_uniform(w[0], w[1])));
+    double angle = 2 * M_PI * open_uniform(w[2], w[3]);
+    z[0] = r * cos(angle);
+    z[1] = r * sin(angle);
+}
+
 static void noise_of_sequence(const nn_noise_args *a, int64_t s)
 {
-    const int32_t *stream = a->stream + 3 * s;
-    uint64_t seed = (uint32_t)stream[0] | (uint64_t)(uint32_t)stream[1] << 32;
     int64_t start = a->offsets[s] * a->d, to = a->offsets[s + 1] * a->d - start;
     float keep = a->mix[2 * s], scale = a->mix[2 * s + 1];
     for (int64_t e = 0; e < to; e += 2) {
-        uint32_t w[4];
-        me_philox(seed, (uint32_t)stream[2], (uint64_t)e / 2, w);
-        double r = sqrt(-2 * log(open_uniform(w[0], w[1])));
-        double angle = 2 * M_PI * open_uniform(w[2], w[3]);
-        double z[2] = {r * cos(angle), r * sin(angle)};
+        double z[2];
+        nn_cpu_normals(z, a->stream + 3 * s, (uint64_t)e / 2);
         for (int64_t i = e; i < e + 2 && i < to; i++) {
             float x = a->x ? keep * a->x[start + i] : 0;
             a->y[start + i] = x + scale * (float)z[i - e];

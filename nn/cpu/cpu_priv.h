@@ -65,6 +65,9 @@ void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act);
 #define NN_CPU_DRAW 256
 void nn_cpu_draw(uint64_t seed, uint32_t site, uint64_t first, uint32_t words[NN_CPU_DRAW]);
 
+/* The two normal numbers of pair `pair` of a sequence's stream (nn_noise_args). */
+void nn_cpu_normals(double z[2], const int32_t stream[3], uint64_t pair);
+
 /* The slots, one file a family. */
 void nn_cpu_gemm(nn_backend *, const nn_gemm_args *);
 void nn_cpu_bias_grad(nn_backend *, const nn_columns_args *);
@@ -78,6 +81,8 @@ void nn_cpu_gate_fwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_gate_bwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_adaln_fwd(nn_backend *, const nn_adaln_args *);
 void nn_cpu_adaln_bwd(nn_backend *, const nn_adaln_args *);
+void nn_cpu_assemble(nn_backend *, const nn_assemble_args *);
+void nn_cpu_denoise(nn_backend *, const nn_denoise_args *);
 void nn_cpu_pool_fwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_pool_bwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_columns(nn_backend *, const nn_columns_args *);

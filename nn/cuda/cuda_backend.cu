@@ -188,6 +188,7 @@ static const nn_backend table = {
 
     .rows_fwd = nn_cuda_rows_fwd,
     .rows_bwd = nn_cuda_rows_bwd,
+    .assemble = nn_cuda_assemble,
     .gate_fwd = nn_cuda_gate_fwd,
     .gate_bwd = nn_cuda_gate_bwd,
     .adaln_fwd = nn_cuda_adaln_fwd,
@@ -203,6 +204,7 @@ static const nn_backend table = {
     .reparam_fwd = nn_cuda_reparam_fwd,
     .reparam_bwd = nn_cuda_reparam_bwd,
     .noise = nn_cuda_noise,
+    .denoise = nn_cuda_denoise,
     .to_bf16 = nn_cuda_to_bf16,
     .to_f32 = nn_cuda_to_f32,
 

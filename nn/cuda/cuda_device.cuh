@@ -140,6 +140,23 @@ static __device__ __forceinline__ uint32_t philox_word(uint64_t seed, uint32_t s
     return (i & 2) ? high : low;
 }
 
+static __device__ __forceinline__ double open_uniform(uint32_t high, uint32_t low)
+{
+    uint64_t bits = ((uint64_t)high << 32 | low) >> 11;
+    return ((double)bits + 0.5) * 0x1p-53;
+}
+
+/* The two normal numbers of pair `pair` of a sequence's stream (nn_noise_args). */
+static __device__ __forceinline__ void normals(double z[2], const int32_t *stream, uint64_t pair)
+{
+    uint64_t seed = (uint32_t)stream[0] | (uint64_t)(uint32_t)stream[1] << 32;
+    uint4 w = philox(seed, (uint32_t)stream[2], pair);
+    double r = sqrt(-2 * log(open_uniform(w.x, w.y)));
+    sincospi(2 * open_uniform(w.z, w.w), &z[1], &z[0]);
+    z[0] *= r;
+    z[1] *= r;
+}
+
 /* nn/backend.h's nn_dropout_threshold on the device. */
 static __device__ __forceinline__ uint32_t dropout_threshold(float p)
 {

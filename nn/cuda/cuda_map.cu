@@ -110,12 +110,6 @@ template <typename T> static void reparam(nn_cuda *cu, const nn_map_args *p, boo
     });
 }
 
-static __device__ __forceinline__ double open_uniform(uint32_t high, uint32_t low)
-{
-    uint64_t bits = ((uint64_t)high << 32 | low) >> 11;
-    return ((double)bits + 0.5) * 0x1p-53;
-}
-
 void nn_cuda_noise(nn_backend *be, const nn_noise_args *args)
 {
     nn_noise_args p = *args;
@@ -124,13 +118,10 @@ void nn_cuda_noise(nn_backend *be, const nn_noise_args *args)
             int64_t row = at / p.d;
             int s = p.segment[row];
             uint64_t e = (uint64_t)(at - p.offsets[s] * p.d);
-            const int32_t *stream = p.stream + 3 * s;
-            uint64_t seed = (uint32_t)stream[0] | (uint64_t)(uint32_t)stream[1] << 32;
-            uint4 w = philox(seed, (uint32_t)stream[2], e / 2);
-            double r = sqrt(-2 * log(open_uniform(w.x, w.y))), z[2];
-            sincospi(2 * open_uniform(w.z, w.w), &z[1], &z[0]);
+            double z[2];
+            normals(z, p.stream + 3 * s, e / 2);
             float x = p.x ? p.mix[2 * s] * p.x[at] : 0.f;
-            p.y[at] = x + p.mix[2 * s + 1] * (float)(r * z[e & 1]);
+            p.y[at] = x + p.mix[2 * s + 1] * (float)z[e & 1];
         }
     });
 }

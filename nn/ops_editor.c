@@ -1,0 +1,149 @@
+/* nn/ops_editor.c: tokens assembled from several tensors, and tensors padded to sizes that products
+ * like. */
+#include "nn/nn_priv.h"
+
+/* ---- rows of several tensors, with positions ---------------------------------------------------
+ */
+
+typedef struct assemble_saved {
+    nn_tensor *part[NN_ASSEMBLE_PARTS], *y;
+    int parts;
+    nn_index *index;
+} assemble_saved;
+
+/* A part's gradient sums the places that read its rows: a gather's backward on a piece of the
+ * inverse index. */
+static void assemble_backward(nn_ctx *ctx, void *saved)
+{
+    assemble_saved *s = saved;
+    if (!nn_index_invert(ctx, s->index)) return;
+    int64_t row = 0;
+    for (int k = 0; k < s->parts; k++) {
+        nn_tensor *part = s->part[k];
+        if (nn_tracks(ctx, part)) {
+            nn_tensor *sum = nn_grad_sum(ctx, part);
+            if (nn_failed(ctx)) return;
+            ctx->be->rows_bwd(ctx->be,
+                              &(nn_rows_args){.m = s->index->n,
+                                              .d = s->y->shape[1],
+                                              .dtype = s->y->dtype,
+                                              .table_dtype = sum->dtype,
+                                              .dy = s->y->grad->data,
+                                              .dtable = sum->data,
+                                              .sources = part->shape[0],
+                                              .inverse_start = s->index->inverse_start + row,
+                                              .inverse_items = s->index->inverse_items});
+        }
+        row += part->shape[0];
+    }
+}
+
+nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *index,
+                       const nn_tensor *table, const nn_index *at)
+{
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    assemble_saved now = {.parts = n, .index = index};
+    nn_assemble_args args = {.m = index->n, .parts = n, .index = index->device, .at = at->device};
+    int64_t rows = 0;
+    bool fit = n >= 1 && n <= NN_ASSEMBLE_PARTS, tracked = false;
+    for (int k = 0; k < n && fit; k++) {
+        fit = parts[k]->ndim == 2 && parts[k]->dtype != NN_I32 &&
+              parts[k]->dtype == parts[0]->dtype && parts[k]->shape[1] == table->shape[1];
+        rows += parts[k]->shape[0];
+        now.part[k] = parts[k];
+        args.part[k] = parts[k]->data;
+        args.end[k] = rows;
+        tracked = tracked || nn_tracks(ctx, parts[k]);
+    }
+    if (!fit || table->ndim != 2 || table->dtype != NN_F32 || index->sources != rows ||
+        at->sources != table->shape[0] || at->n != index->n) {
+        return nn_op_fail(ctx, "nn_assemble",
+                          "%d parts of %lld rows, table %s and %lld places in %lld and %lld rows "
+                          "do not fit",
+                          n, (long long)rows, nn_shape(table).s, (long long)index->n,
+                          (long long)index->sources, (long long)at->sources);
+    }
+    now.y = nn_new2(ctx, parts[0]->dtype, index->n, table->shape[1]);
+    if (nn_failed(ctx)) return now.y;
+    args.d = table->shape[1];
+    args.dtype = now.y->dtype;
+    args.table = table->data;
+    args.y = now.y->data;
+    ctx->be->assemble(ctx->be, &args);
+    assemble_saved *s = tracked ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
+    if (s) {
+        *s = now;
+        nn_record(ctx, now.y, assemble_backward, s);
+    }
+    return now.y;
+}
+
+/* ---- padding -----------------------------------------------------------------------------------
+ */
+
+typedef struct pad_saved {
+    nn_tensor *x, *y;
+} pad_saved;
+
+static int64_t rows_of(const nn_tensor *x)
+{
+    return x->ndim == 1 ? 1 : x->shape[0];
+}
+
+static int64_t columns_of(const nn_tensor *x)
+{
+    return x->ndim == 1 ? x->shape[0] : x->shape[1];
+}
+
+static void pad_backward(nn_ctx *ctx, void *saved)
+{
+    pad_saved *s = saved;
+    nn_tensor *sum = nn_grad_sum(ctx, s->x);
+    if (nn_failed(ctx)) return;
+    ctx->be->columns(ctx->be, &(nn_columns_args){.m = rows_of(s->x),
+                                                 .columns = columns_of(s->x),
+                                                 .src_stride = s->y->shape[1],
+                                                 .dst_stride = columns_of(s->x),
+                                                 .dtype = sum->dtype,
+                                                 .src = s->y->grad->data,
+                                                 .dst = sum->data,
+                                                 .add = true});
+}
+
+/* A parameter has an f32 gradient beside a bf16 shadow; so does what it was padded to. */
+static void give_wide_gradient(nn_ctx *ctx, nn_tensor *y)
+{
+    nn_tensor *g = nn_host_alloc(ctx, 1, sizeof *g);
+    if (!g) return;
+    *g = *y;
+    g->dtype = NN_F32;
+    g->grad = NULL;
+    g->data = nn_pool_alloc(ctx, nn_count(g), sizeof(float));
+    if (nn_failed(ctx)) return;
+    ctx->be->zero(ctx->be, g->data, (size_t)nn_count(g) * sizeof(float));
+    y->grad = g;
+}
+
+nn_tensor *nn_pad(nn_ctx *ctx, nn_tensor *x, int64_t rows, int64_t columns)
+{
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    if (x->ndim > 2 || x->dtype == NN_I32 || rows < rows_of(x) || columns < columns_of(x))
+        return nn_op_fail(ctx, "nn_pad", "x %s to (%lld,%lld)", nn_shape(x).s, (long long)rows,
+                          (long long)columns);
+    nn_tensor *y = nn_zeros2(ctx, x->dtype, rows, columns);
+    if (nn_failed(ctx)) return y;
+    ctx->be->columns(ctx->be, &(nn_columns_args){.m = rows_of(x),
+                                                 .columns = columns_of(x),
+                                                 .src_stride = columns_of(x),
+                                                 .dst_stride = columns,
+                                                 .dtype = x->dtype,
+                                                 .src = x->data,
+                                                 .dst = y->data});
+    pad_saved *s = nn_tracks(ctx, x) ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
+    if (s) {
+        *s = (pad_saved){x, y};
+        nn_record(ctx, y, pad_backward, s);
+        if (x->grad && x->grad->dtype != x->dtype) give_wide_gradient(ctx, y);
+    }
+    return y;
+}
