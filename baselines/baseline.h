@@ -7,18 +7,24 @@
 #define BASELINES_BASELINE_H
 
 #include "motion/motion.h"
+#include "tmr/embed.h"
 
 typedef struct baseline_input {
     const motion_dataset *dataset;
     const int64_t *selected; /* (n) indices of the pairs to be edited */
     int64_t n;
     uint64_t seed;
+    /* How motions are embedded, for the baselines that say needs_encoder; NULL: it cannot be. */
+    tmr_encoder *encoder;
+    nn_backend *be;
+    tmr_embed_options embed;
 } baseline_input;
 
 typedef struct baseline {
     const char *name; /* "copy-source" */
     const char *doc, *cite;
-    bool seeded; /* the seed changes the output */
+    bool seeded;        /* the seed changes the output */
+    bool needs_encoder; /* fails without baseline_input's */
     /* out (n): clips in the order of `selected`. Poses that are not new may point into the dataset,
      * which must outlive them; the rest comes from the arena. */
     me_code (*make)(motion_clip *out, me_arena *arena, const baseline_input *in, me_err *err);
@@ -30,9 +36,15 @@ typedef struct baseline {
     X(copy_source)                                                                                 \
     X(copy_source_resampled)                                                                       \
     X(copy_source_held)                                                                            \
+    X(part_swap)                                                                                   \
+    X(nn_train)                                                                                    \
     X(random_other)                                                                                \
+    X(random_other_source)                                                                         \
+    X(random_train)                                                                                \
     X(mean_motion)                                                                                 \
-    X(noise)
+    X(mean_motion_207)                                                                             \
+    X(noise)                                                                                       \
+    X(noise_207)
 // clang-format on
 
 #define X(id) extern const baseline baseline_##id;

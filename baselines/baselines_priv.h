@@ -14,6 +14,11 @@ me_code baseline_need_frames(const motion_clip *clip, const char *key, const cha
 /* The first `frames` frames at most, pointing into `clip`, without joints. */
 motion_clip baseline_cut(const motion_clip *clip, int64_t frames);
 
+/* Indices of the dataset's pairs of the train split; ME_EDATA where there is none, or where the
+ * only one is itself selected. */
+me_code baseline_train_pairs(int64_t **out, int64_t *n, me_arena *arena, const baseline_input *in,
+                             me_err *err);
+
 /* Mean and standard deviation of the TMR features (motion_features) over all frames of all targets
  * of the dataset, frames in file order, in double. The first frame of a clip has no step: its zero
  * translation is left out. */

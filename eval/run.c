@@ -35,33 +35,49 @@ static void warn_notes(eval_state *s, const motion_notes *notes)
     }
 }
 
-static me_code open_generated(eval_state *s, me_err *err)
+/* Samples from files, matched; or the baseline that is to make them once there is an encoder. */
+static me_code open_generated(eval_state *s, const baseline **own, me_err *err)
 {
     eval_run *r = s->run;
     const eval_options *o = s->options;
     me_code code = eval_select(&r->match, &r->arena, &r->dataset, o->split, o->subset, err);
     if (code) return code;
+    *own = NULL;
     s->facts.own_baseline = !strncmp(o->generated, baseline_prefix, sizeof baseline_prefix - 1);
-    if (!s->facts.own_baseline) {
-        code = motion_set_open(&r->set, o->generated, err);
-        if (code) return code;
-        warn_notes(s, &r->set.notes);
-        code = eval_match_samples(&r->match, &r->arena, &r->dataset, &r->set, err);
-        return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
+    if (s->facts.own_baseline) {
+        const char *name = o->generated + sizeof baseline_prefix - 1;
+        *own = baseline_find(name);
+        return *own ? ME_OK
+                    : me_fail(err, ME_EUSAGE,
+                              "no baseline '%s' (`mebench list baselines` names them)", name);
     }
-    const char *name = o->generated + sizeof baseline_prefix - 1;
-    const baseline *b = baseline_find(name);
-    if (!b)
-        return me_fail(err, ME_EUSAGE, "no baseline '%s' (`mebench list baselines` names them)",
-                       name);
+    code = motion_set_open(&r->set, o->generated, err);
+    if (code) return code;
+    warn_notes(s, &r->set.notes);
+    code = eval_match_samples(&r->match, &r->arena, &r->dataset, &r->set, err);
+    return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
+}
+
+static me_code make_generated(eval_state *s, const baseline *b, me_err *err)
+{
+    eval_run *r = s->run;
+    const eval_options *o = s->options;
     motion_clip *clips = ME_NEW_ARRAY(&r->arena, r->match.n, motion_clip);
     if (!clips) return me_fail_mem(err, "a baseline's motions");
-    const baseline_input in = {
-        .dataset = &r->dataset, .selected = r->match.pair, .n = r->match.n, .seed = o->seed};
-    code = b->make(clips, &r->arena, &in, err);
+    const baseline_input in = {.dataset = &r->dataset,
+                               .selected = r->match.pair,
+                               .n = r->match.n,
+                               .seed = o->seed,
+                               .encoder = &r->encoder,
+                               .be = r->be,
+                               .embed = {.gelu = o->gelu,
+                                         .precision = o->precision,
+                                         .batch_clips = o->batch_clips,
+                                         .log = s->log}};
+    me_code code = b->make(clips, &r->arena, &in, err);
     r->match.clip = clips;
     r->match.generated = r->match.n;
-    return code;
+    return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
 }
 
 static me_code refuse_incomplete(const eval_match *m, me_err *err)
@@ -87,14 +103,15 @@ static me_code open_inputs(eval_state *s, me_err *err)
     me_code code = motion_dataset_open(&r->dataset, o->dataset, &dataset, err);
     if (code) return code;
     warn_notes(s, &r->dataset.notes);
-    if ((code = open_generated(s, err))) return code;
+    const baseline *own;
+    if ((code = open_generated(s, &own, err))) return code;
     if (o->strict && (code = refuse_incomplete(&r->match, err)))
         return me_err_prefix(err, "%s", o->generated);
     if ((code = nn_backend_open(&r->be, o->device ? o->device : "auto", o->threads, err)))
         return code;
     if ((code = tmr_open(&r->encoder, o->tmr, r->be, err))) return code;
     warn_notes(s, &r->encoder.notes);
-    return ME_OK;
+    return own ? make_generated(s, own, err) : ME_OK;
 }
 
 /* ---- what the generations are like

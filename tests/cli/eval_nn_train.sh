@@ -1,0 +1,1 @@
+"$MEBENCH" eval --device cpu --resamples 20 --shuffles 2 --dataset "$MADE/d.pth.tar" --tmr "$MADE/tmr.safetensors" --generated baseline:nn-train -q && exit 0; "$MEBENCH" convert --baseline nn-train "$MADE/d.pth.tar" n
