@@ -92,29 +92,29 @@ static nn_tensor *weight(nn_ctx *ctx, const model_stack *s, int layer, const cha
     return nn_param_get(ctx, s->params, full);
 }
 
-static nn_tensor *norm(nn_ctx *ctx, const model_stack *s, int layer, int which, nn_tensor *x,
-                       nn_tensor *residual)
+/* A norm's weight or bias. */
+static nn_tensor *of_norm(nn_ctx *ctx, const model_stack *s, int layer, int which, const char *name)
 {
-    char w[160], b[160];
-    snprintf(w, sizeof w, "%slayers.%d.norm%d.weight", s->prefix, layer, which);
-    snprintf(b, sizeof b, "%slayers.%d.norm%d.bias", s->prefix, layer, which);
-    return nn_layernorm(ctx, x, residual, nn_param_f32(ctx, s->params, w),
-                        nn_param_f32(ctx, s->params, b), layernorm_eps);
+    char full[160];
+    snprintf(full, sizeof full, "%slayers.%d.norm%d.%s", s->prefix, layer, which, name);
+    return nn_param_f32(ctx, s->params, full);
 }
 
-static nn_tensor *drop(nn_ctx *ctx, const model_stack *s, nn_tensor *x)
+/* LN(x + drop(h w^T + b)) with the product's and the norm's parameters of this layer. */
+static nn_tensor *product_and_norm(nn_ctx *ctx, const model_stack *s, int l, nn_tensor *h,
+                                   const char *w, const char *b, int which, nn_tensor *x)
 {
-    return s->dropout > 0 ? nn_dropout(ctx, x, s->dropout) : x;
+    return nn_linear_layernorm(ctx, h, weight(ctx, s, l, w), weight(ctx, s, l, b), s->dropout, x,
+                               of_norm(ctx, s, l, which, "weight"),
+                               of_norm(ctx, s, l, which, "bias"), layernorm_eps);
 }
 
 /* LN(x + drop(linear2(drop(act(linear1(x)))))), norm number `which`. */
 static nn_tensor *feed_forward(nn_ctx *ctx, const model_stack *s, int l, int which, nn_tensor *x)
 {
-    nn_tensor *h = nn_linear(ctx, x, weight(ctx, s, l, "linear1.weight"),
-                             weight(ctx, s, l, "linear1.bias"), s->act);
-    h = nn_linear(ctx, drop(ctx, s, h), weight(ctx, s, l, "linear2.weight"),
-                  weight(ctx, s, l, "linear2.bias"), NN_ACT_NONE);
-    return norm(ctx, s, l, which, x, drop(ctx, s, h));
+    nn_tensor *h = nn_linear_dropout(ctx, x, weight(ctx, s, l, "linear1.weight"),
+                                     weight(ctx, s, l, "linear1.bias"), s->act, s->dropout);
+    return product_and_norm(ctx, s, l, h, "linear2.weight", "linear2.bias", which, x);
 }
 
 static nn_tensor *self_attention(nn_ctx *ctx, const model_stack *s, int l, nn_tensor *x,
@@ -123,9 +123,8 @@ static nn_tensor *self_attention(nn_ctx *ctx, const model_stack *s, int l, nn_te
     nn_tensor *h = nn_linear(ctx, x, weight(ctx, s, l, "self_attn.in_proj_weight"),
                              weight(ctx, s, l, "self_attn.in_proj_bias"), NN_ACT_NONE);
     h = nn_self_attention(ctx, h, s->heads, seq, key_mask, false, s->dropout);
-    h = nn_linear(ctx, h, weight(ctx, s, l, "self_attn.out_proj.weight"),
-                  weight(ctx, s, l, "self_attn.out_proj.bias"), NN_ACT_NONE);
-    return norm(ctx, s, l, 1, x, drop(ctx, s, h));
+    return product_and_norm(ctx, s, l, h, "self_attn.out_proj.weight", "self_attn.out_proj.bias", 1,
+                            x);
 }
 
 nn_tensor *model_encoder_forward(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
@@ -152,9 +151,9 @@ nn_tensor *model_encoder_forward_rows(nn_ctx *ctx, const model_stack *s, nn_tens
     nn_tensor *kv =
         nn_linear(ctx, x, nn_rows(ctx, w, d, 3 * d), nn_rows(ctx, b, d, 3 * d), NN_ACT_NONE);
     nn_tensor *h = nn_cross_attention(ctx, q, kv, s->heads, sq, seq, s->dropout);
-    h = nn_linear(ctx, h, weight(ctx, s, l, "self_attn.out_proj.weight"),
-                  weight(ctx, s, l, "self_attn.out_proj.bias"), NN_ACT_NONE);
-    return feed_forward(ctx, s, l, 2, norm(ctx, s, l, 1, rows, drop(ctx, s, h)));
+    h = product_and_norm(ctx, s, l, h, "self_attn.out_proj.weight", "self_attn.out_proj.bias", 1,
+                         rows);
+    return feed_forward(ctx, s, l, 2, h);
 }
 
 nn_tensor *model_decoder_forward(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
@@ -169,7 +168,9 @@ nn_tensor *model_decoder_forward(nn_ctx *ctx, const model_stack *s, nn_tensor *x
                                  nn_rows(ctx, b, 2 * d, 3 * d), NN_ACT_NONE);
         v = nn_linear(ctx, v, weight(ctx, s, l, "multihead_attn.out_proj.weight"),
                       weight(ctx, s, l, "multihead_attn.out_proj.bias"), NN_ACT_NONE);
-        x = norm(ctx, s, l, 2, x, drop(ctx, s, nn_gather(ctx, v, segment)));
+        x = nn_dropout_layernorm(ctx, x, nn_gather(ctx, v, segment), s->dropout,
+                                 of_norm(ctx, s, l, 2, "weight"), of_norm(ctx, s, l, 2, "bias"),
+                                 layernorm_eps);
         x = feed_forward(ctx, s, l, 3, x);
     }
     return x;

@@ -35,9 +35,18 @@ typedef struct nn_step_state {
     float unused;
 } nn_step_state;
 
+/* Dropout as a part of another operation: element i is that of the whole (M,D) tensor. */
+typedef struct nn_drop {
+    float p; /* 0: none, and the rest does not count */
+    uint32_t site;
+    uint64_t seed;
+    const nn_step_state *state; /* NULL, or on the back end: its seed replaces seed */
+} nn_drop;
+
 typedef struct nn_gemm_args {
-    /* c (M,N) = act( op_a(a) op_b(b) + bias ) + accumulate * c.  op_a(a) is (M,K), op_b(b) is
-     * (K,N). trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight. */
+    /* c (M,N) = drop( act( op_a(a) op_b(b) + bias ) ) + accumulate * c.  op_a(a) is (M,K), op_b(b)
+     * is (K,N). trans_a: a is stored (K,M). trans_b: b is stored (N,K), the usual case of a weight.
+     */
     int64_t m, n, k;
     bool trans_a, trans_b;
     const void *a, *b;
@@ -46,7 +55,8 @@ typedef struct nn_gemm_args {
     void
         *pre_activation; /* (M,N), dtype of c, or NULL: the value before `act`, kept for backward */
     nn_act act;
-    float accumulate; /* 0 or 1 */
+    nn_drop drop;
+    float accumulate; /* 0 or 1; 0 with an activation or dropout */
     nn_dtype dtype;   /* of a, b */
     nn_dtype c_dtype; /* f32 or dtype */
     nn_precision precision;
@@ -56,18 +66,34 @@ typedef struct nn_gemm_args {
     bool training;
 } nn_gemm_args;
 
+typedef struct nn_linear_grad_args {
+    /* From the gradient of y = drop(act(pre)), pre = x w^T + bias, to that of pre and of the bias:
+     * dx = dropped(dy) act'(pre), dbias += column sums of dx before dx is rounded. */
+    int64_t m, n;
+    nn_dtype dtype;
+    const void *pre; /* (M,N); NULL without an activation */
+    const void *dy;
+    void *dx; /* may be dy, and then is only read where there is neither activation nor dropout */
+    nn_act act;
+    nn_drop drop;
+    float *dbias; /* (N), or NULL */
+} nn_linear_grad_args;
+
 typedef struct nn_layernorm_args {
     int64_t m, d;
     nn_dtype dtype; /* x, residual, y, dx, dy, dresidual */
     float eps;
-    const void *x, *residual;
+    const void *x, *residual; /* x + drop(residual) is what is normalised */
+    nn_drop drop;
     const void *w, *b; /* (D) f32, or NULL */
     void *y;
     float *mean, *rstd; /* (M), written by forward when not NULL, read by backward */
     /* backward */
     const void *dy;
-    void *dx;       /* written; the residual's gradient is the same tensor */
-    float *dw, *db; /* (D) f32, added to, or NULL (each by itself) */
+    void *dx;        /* written */
+    void *dresidual; /* written, or NULL */
+    float *dw, *db;  /* (D) f32, added to, or NULL (each by itself) */
+    float *dbias;    /* (D) f32: += column sums of dresidual, which is not NULL then; or NULL */
     /* modulation (nn_modulate): y = xhat (1 + scale_s) + shift_s */
     const void *shift, *scale; /* dtype; row stride mod_stride; NULL when not modulated */
     int64_t mod_stride;
@@ -312,8 +338,7 @@ struct nn_backend {
     void (*zero)(nn_backend *, void *dst, size_t bytes);
 
     void (*gemm)(nn_backend *, const nn_gemm_args *);
-    void (*bias_grad)(nn_backend *,
-                      const nn_columns_args *); /* dst (columns) f32 += column sums of src */
+    void (*linear_grad)(nn_backend *, const nn_linear_grad_args *);
 
     void (*layernorm_fwd)(nn_backend *, const nn_layernorm_args *);
     void (*layernorm_bwd)(nn_backend *, const nn_layernorm_args *);

@@ -80,9 +80,28 @@ nn_tensor *nn_grad_sum(nn_ctx *ctx, nn_tensor *t);
  */
 nn_tensor *nn_grad_begin(nn_ctx *ctx, nn_tensor *t);
 void nn_grad_end(nn_ctx *ctx, nn_tensor *t, nn_tensor *g);
+/* Gives a gradient back that no tensor got. */
+void nn_grad_drop(nn_ctx *ctx, nn_tensor *g);
 /* Hands the gradient of y on to t unchanged, without a copy where t has none. y's is gone
  * afterwards. */
 void nn_grad_pass(nn_ctx *ctx, nn_tensor *t, nn_tensor *y);
+
+/* ---- shared by operations ---------------------------------------------------------------------
+ */
+
+/* The next site of dropout, none when ctx does not train or p is 0. */
+bool nn_drop_new(nn_ctx *ctx, const char *op, float p, nn_drop *out);
+/* x w^T + b: the checks (false: failed), the product, and the way back from the gradient of the
+ * product, `dy`, to x and w. */
+typedef struct nn_linear_parts {
+    nn_tensor *x, *w, *b;
+    nn_act act;
+    nn_drop drop;
+    void *pre; /* before the activation, where backward will want it; else NULL */
+} nn_linear_parts;
+bool nn_linear_fits(nn_ctx *ctx, const char *op, const nn_linear_parts *s);
+void nn_linear_forward(nn_ctx *ctx, const nn_linear_parts *s, nn_tensor *y);
+void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, const void *dy);
 
 /* The inverse of an index, made and uploaded at its first use. False after a failure. */
 bool nn_index_invert(nn_ctx *ctx, nn_index *index);

@@ -16,9 +16,8 @@ static bool is_matrix(const nn_tensor *t)
  */
 
 typedef struct linear_saved {
-    nn_tensor *x, *w, *b, *y;
-    void *pre; /* value before the activation; NULL without one */
-    nn_act act;
+    nn_linear_parts parts;
+    nn_tensor *y;
 } linear_saved;
 
 /* Runs c = op(a) op(b) with c's accumulation decided by whether it is a gradient that already is.
@@ -30,61 +29,55 @@ static void product(nn_ctx *ctx, nn_gemm_args args)
     ctx->be->gemm(ctx->be, &args);
 }
 
+/* One of the two products of the way back, into the gradient of `to`. */
+static void grad_product(nn_ctx *ctx, nn_tensor *to, nn_gemm_args args)
+{
+    nn_tensor *g = to->grad;
+    args.accumulate = g ? 1 : 0;
+    if (!g) g = nn_grad_begin(ctx, to);
+    if (nn_failed(ctx)) return;
+    args.c = g->data;
+    args.c_dtype = g->dtype;
+    product(ctx, args);
+    to->grad = g;
+}
+
+void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, const void *dy)
+{
+    int64_t m = s->x->shape[0], k = s->x->shape[1], n = s->w->shape[0];
+    nn_dtype dtype = s->x->dtype;
+    if (nn_tracks(ctx, s->w)) {
+        grad_product(
+            ctx, s->w,
+            (nn_gemm_args){
+                .m = n, .n = k, .k = m, .trans_a = true, .a = dy, .b = s->x->data, .dtype = dtype});
+    }
+    if (nn_tracks(ctx, s->x)) {
+        grad_product(
+            ctx, s->x,
+            (nn_gemm_args){.m = m, .n = k, .k = n, .a = dy, .b = s->w->data, .dtype = dtype});
+    }
+}
+
 static void linear_backward(nn_ctx *ctx, void *saved)
 {
     linear_saved *s = saved;
-    nn_backend *be = ctx->be;
-    int64_t m = s->x->shape[0], k = s->x->shape[1], n = s->w->shape[0];
+    nn_linear_parts *l = &s->parts;
     void *dy = s->y->grad->data; /* from here on the gradient before the activation, in place */
-    if (s->pre) {
-        be->act_bwd(
-            be,
-            &(nn_map_args){
-                .n = m * n, .dtype = s->y->dtype, .a = s->pre, .b = dy, .y = dy, .act = s->act});
+    nn_tensor *db = nn_tracks(ctx, l->b) ? nn_grad_sum(ctx, l->b) : NULL;
+    if (nn_failed(ctx)) return;
+    if (db || l->pre || l->drop.p > 0) {
+        ctx->be->linear_grad(ctx->be, &(nn_linear_grad_args){.m = l->x->shape[0],
+                                                             .n = l->w->shape[0],
+                                                             .dtype = s->y->dtype,
+                                                             .pre = l->pre,
+                                                             .dy = dy,
+                                                             .dx = dy,
+                                                             .act = l->act,
+                                                             .drop = l->drop,
+                                                             .dbias = db ? db->data : NULL});
     }
-    if (nn_tracks(ctx, s->b)) {
-        nn_tensor *db = nn_grad_sum(ctx, s->b);
-        if (nn_failed(ctx)) return;
-        be->bias_grad(be, &(nn_columns_args){.m = m,
-                                             .columns = n,
-                                             .src_stride = n,
-                                             .dtype = s->y->dtype,
-                                             .src = dy,
-                                             .dst = db->data});
-    }
-    if (nn_tracks(ctx, s->w)) {
-        nn_tensor *dw = s->w->grad;
-        float accumulate = dw ? 1 : 0;
-        if (!dw) dw = nn_grad_begin(ctx, s->w);
-        if (nn_failed(ctx)) return;
-        product(ctx, (nn_gemm_args){.m = n,
-                                    .n = k,
-                                    .k = m,
-                                    .trans_a = true,
-                                    .a = dy,
-                                    .b = s->x->data,
-                                    .c = dw->data,
-                                    .accumulate = accumulate,
-                                    .dtype = s->x->dtype,
-                                    .c_dtype = dw->dtype});
-        s->w->grad = dw;
-    }
-    if (nn_tracks(ctx, s->x)) {
-        nn_tensor *dx = s->x->grad;
-        float accumulate = dx ? 1 : 0;
-        if (!dx) dx = nn_grad_begin(ctx, s->x);
-        if (nn_failed(ctx)) return;
-        product(ctx, (nn_gemm_args){.m = m,
-                                    .n = k,
-                                    .k = n,
-                                    .a = dy,
-                                    .b = s->w->data,
-                                    .c = dx->data,
-                                    .accumulate = accumulate,
-                                    .dtype = s->x->dtype,
-                                    .c_dtype = dx->dtype});
-        s->x->grad = dx;
-    }
+    nn_linear_products_backward(ctx, l, dy);
 }
 
 /* The bias in the dtype of the product; f32 biases are welcome under bf16 too. */
@@ -97,45 +90,72 @@ static const void *bias_data(nn_ctx *ctx, const nn_tensor *b, nn_dtype dtype)
     return narrow;
 }
 
+bool nn_linear_fits(nn_ctx *ctx, const char *op, const nn_linear_parts *s)
+{
+    const nn_tensor *x = s->x, *w = s->w, *b = s->b;
+    if (!is_matrix(x) || !is_matrix(w) || x->shape[1] != w->shape[1] || x->dtype != w->dtype ||
+        x->dtype == NN_I32) {
+        nn_op_fail(ctx, op, "x %s and weight %s do not fit (want (M,K) and (N,K))", nn_shape(x).s,
+                   nn_shape(w).s);
+    } else if (b &&
+               (!nn_is_vector(b, w->shape[0]) || (b->dtype != x->dtype && b->dtype != NN_F32))) {
+        nn_op_fail(ctx, op, "weight %s wants a bias of %lld, got %s", nn_shape(w).s,
+                   (long long)w->shape[0], nn_shape(b).s);
+    } else if (nn_tracks(ctx, b) && (b->grad ? b->grad : b)->dtype != NN_F32) {
+        nn_op_fail(ctx, op, "a bias that learns wants an f32 gradient");
+    }
+    return !nn_failed(ctx);
+}
+
+void nn_linear_forward(nn_ctx *ctx, const nn_linear_parts *s, nn_tensor *y)
+{
+    const void *bias = bias_data(ctx, s->b, s->x->dtype);
+    if (nn_failed(ctx)) return;
+    product(ctx, (nn_gemm_args){.m = s->x->shape[0],
+                                .n = s->w->shape[0],
+                                .k = s->x->shape[1],
+                                .trans_b = true,
+                                .a = s->x->data,
+                                .b = s->w->data,
+                                .bias = bias,
+                                .c = y->data,
+                                .pre_activation = s->pre,
+                                .act = s->act,
+                                .drop = s->drop,
+                                .dtype = s->x->dtype,
+                                .c_dtype = s->x->dtype});
+}
+
+static nn_tensor *run_linear(nn_ctx *ctx, const char *op, nn_linear_parts s, float p)
+{
+    if (!nn_linear_fits(ctx, op, &s) || !nn_drop_new(ctx, op, p, &s.drop)) return nn_poison(ctx);
+    int64_t m = s.x->shape[0], n = s.w->shape[0];
+    bool tracked = nn_tracks(ctx, s.x) || nn_tracks(ctx, s.w) || nn_tracks(ctx, s.b);
+    nn_tensor *y = nn_new2(ctx, s.x->dtype, m, n);
+    if (tracked && s.act != NN_ACT_NONE)
+        s.pre = nn_pool_alloc(ctx, m * n, nn_dtype_size(s.x->dtype));
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    nn_linear_forward(ctx, &s, y);
+    linear_saved *saved = tracked ? nn_host_alloc(ctx, 1, sizeof *saved) : NULL;
+    if (saved) {
+        *saved = (linear_saved){s, y};
+        nn_record(ctx, y, linear_backward, saved);
+    }
+    return nn_failed(ctx) ? nn_poison(ctx) : y;
+}
+
 nn_tensor *nn_linear(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_act act)
 {
     if (nn_failed(ctx)) return nn_poison(ctx);
-    if (!is_matrix(x) || !is_matrix(w) || x->shape[1] != w->shape[1] || x->dtype != w->dtype ||
-        x->dtype == NN_I32) {
-        return nn_op_fail(ctx, "nn_linear", "x %s and weight %s do not fit (want (M,K) and (N,K))",
-                          nn_shape(x).s, nn_shape(w).s);
-    }
-    int64_t m = x->shape[0], k = x->shape[1], n = w->shape[0];
-    if (b && (!nn_is_vector(b, n) || (b->dtype != x->dtype && b->dtype != NN_F32))) {
-        return nn_op_fail(ctx, "nn_linear", "weight %s wants a bias of %lld, got %s", nn_shape(w).s,
-                          (long long)n, nn_shape(b).s);
-    }
-    if (nn_tracks(ctx, b) && (b->grad ? b->grad : b)->dtype != NN_F32)
-        return nn_op_fail(ctx, "nn_linear", "a bias that learns wants an f32 gradient");
-    nn_tensor *y = nn_new2(ctx, x->dtype, m, n);
-    const void *bias = bias_data(ctx, b, x->dtype);
-    bool tracked = nn_tracks(ctx, x) || nn_tracks(ctx, w) || nn_tracks(ctx, b);
-    void *pre = NULL;
-    if (tracked && act != NN_ACT_NONE) pre = nn_pool_alloc(ctx, m * n, nn_dtype_size(x->dtype));
+    return run_linear(ctx, "nn_linear", (nn_linear_parts){.x = x, .w = w, .b = b, .act = act}, 0);
+}
+
+nn_tensor *nn_linear_dropout(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_act act,
+                             float p)
+{
     if (nn_failed(ctx)) return nn_poison(ctx);
-    product(ctx, (nn_gemm_args){.m = m,
-                                .n = n,
-                                .k = k,
-                                .trans_b = true,
-                                .a = x->data,
-                                .b = w->data,
-                                .bias = bias,
-                                .c = y->data,
-                                .pre_activation = pre,
-                                .act = act,
-                                .dtype = x->dtype,
-                                .c_dtype = x->dtype});
-    linear_saved *s = tracked ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
-    if (s) {
-        *s = (linear_saved){x, w, b, y, pre, act};
-        nn_record(ctx, y, linear_backward, s);
-    }
-    return y;
+    return run_linear(ctx, "nn_linear_dropout",
+                      (nn_linear_parts){.x = x, .w = w, .b = b, .act = act}, p);
 }
 
 /* ---- activation --------------------------------------------------------------------------------
@@ -144,9 +164,7 @@ nn_tensor *nn_linear(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_a
 typedef struct unary_saved {
     nn_tensor *x, *y;
     nn_act act;
-    uint64_t seed;
-    uint32_t site;
-    float p;
+    nn_drop drop;
 } unary_saved;
 
 static unary_saved *unary_record(nn_ctx *ctx, nn_tensor *x, nn_tensor *y, nn_backward_fn fn)
@@ -243,16 +261,28 @@ nn_tensor *nn_add(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, float alpha, float be
 /* ---- dropout -----------------------------------------------------------------------------------
  */
 
+bool nn_drop_new(nn_ctx *ctx, const char *op, float p, nn_drop *out)
+{
+    *out = (nn_drop){.p = 0};
+    if (!ctx->training || p == 0) return true;
+    if (!(p > 0 && p < 1)) {
+        nn_op_fail(ctx, op, "p must be in [0,1), got %g", p);
+        return false;
+    }
+    *out = (nn_drop){.p = p, .site = ctx->dropouts++, .seed = ctx->seed, .state = ctx->state};
+    return true;
+}
+
 static void run_dropout(nn_ctx *ctx, const unary_saved *s, const nn_tensor *from, nn_tensor *to)
 {
     ctx->be->dropout(ctx->be, &(nn_map_args){.n = nn_count(from),
                                              .dtype = from->dtype,
                                              .a = from->data,
                                              .y = to->data,
-                                             .seed = s->seed,
-                                             .site = s->site,
-                                             .p = s->p,
-                                             .state = ctx->state});
+                                             .seed = s->drop.seed,
+                                             .site = s->drop.site,
+                                             .p = s->drop.p,
+                                             .state = s->drop.state});
 }
 
 static void dropout_backward(nn_ctx *ctx, void *saved)
@@ -266,11 +296,11 @@ static void dropout_backward(nn_ctx *ctx, void *saved)
 
 nn_tensor *nn_dropout(nn_ctx *ctx, nn_tensor *x, float p)
 {
+    unary_saved now = {.x = x};
     if (nn_failed(ctx) || !ctx->training || p == 0) return x;
-    if (!(p > 0 && p < 1)) return nn_op_fail(ctx, "nn_dropout", "p must be in [0,1), got %g", p);
-    nn_tensor *y = nn_like(ctx, x);
+    if (!nn_drop_new(ctx, "nn_dropout", p, &now.drop)) return nn_poison(ctx);
+    nn_tensor *y = now.y = nn_like(ctx, x);
     if (nn_failed(ctx)) return y;
-    unary_saved now = {.x = x, .y = y, .seed = ctx->seed, .site = ctx->dropouts++, .p = p};
     run_dropout(ctx, &now, x, y);
     unary_saved *s = unary_record(ctx, x, y, dropout_backward);
     if (s) *s = now;

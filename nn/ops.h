@@ -27,6 +27,9 @@ typedef enum {
  * makes this the general product with a transposed right operand. */
 nn_tensor *nn_linear(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_act act);
 nn_tensor *nn_activation(nn_ctx *ctx, nn_tensor *x, nn_act act);
+/* nn_dropout of the same, with the same mask, in fewer passes over memory. */
+nn_tensor *nn_linear_dropout(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_act act,
+                             float p);
 
 /* y = alpha a + beta b, equal shapes. */
 nn_tensor *nn_add(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, float alpha, float beta);
@@ -38,6 +41,17 @@ nn_tensor *nn_add_rows(nn_ctx *ctx, nn_tensor *x, nn_tensor *table, nn_index *in
  * NULL: y = LN(x + residual). */
 nn_tensor *nn_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *residual, nn_tensor *w, nn_tensor *b,
                         float eps);
+/* y = LN(x + dropout(h, p)). */
+nn_tensor *nn_dropout_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *h, float p, nn_tensor *w,
+                                nn_tensor *b, float eps);
+/* The end of either half of a post-norm layer, y = LN(residual + dropout(x w^T + b, p)), in fewer
+ * passes over memory than its parts. b is not NULL. */
+nn_tensor *nn_linear_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, float p,
+                               nn_tensor *residual, nn_tensor *norm_w, nn_tensor *norm_b,
+                               float eps);
+/* The same in inference, without dropout, into `y`, which may be older than what lies between. */
+void nn_linear_layernorm_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *x, nn_tensor *w, nn_tensor *b,
+                              nn_tensor *residual, nn_tensor *norm_w, nn_tensor *norm_b, float eps);
 /* adaLN: y = LN(x; no affine) (1 + scale_s) + shift_s, s being the row's sequence; shift and scale
  * (n,D) are column blocks of one tensor mod (n, blocks*D): shift is block `shift_block`, scale
  * `scale_block`. */

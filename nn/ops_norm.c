@@ -3,6 +3,9 @@
 
 typedef struct norm_saved {
     nn_tensor *x, *residual, *w, *b, *mod, *y;
+    nn_drop drop; /* of the residual */
+    /* Where the residual is a product of this operation's own, which no tape knows; else x NULL. */
+    nn_linear_parts linear;
     int shift_block, scale_block;
     float *mean, *rstd;
     const nn_packing *seq;
@@ -29,6 +32,7 @@ static nn_layernorm_args norm_args(const norm_saved *s)
                               .eps = s->eps,
                               .x = s->x->data,
                               .residual = s->residual ? s->residual->data : NULL,
+                              .drop = s->drop,
                               .w = s->w ? s->w->data : NULL,
                               .b = s->b ? s->b->data : NULL,
                               .mean = s->mean,
@@ -60,16 +64,24 @@ static void add_to_block(nn_ctx *ctx, nn_tensor *mod, int to, const nn_tensor *g
                                                  .add = true});
 }
 
+static bool linear_tracks(nn_ctx *ctx, const nn_linear_parts *l)
+{
+    return l->x && (nn_tracks(ctx, l->x) || nn_tracks(ctx, l->w) || nn_tracks(ctx, l->b));
+}
+
 static void norm_backward(nn_ctx *ctx, void *saved)
 {
     norm_saved *s = saved;
     nn_layernorm_args args = norm_args(s);
-    nn_tensor *dx = nn_grad_begin(ctx, s->x);
-    nn_tensor *dmod = NULL;
+    bool own = linear_tracks(ctx, &s->linear);
+    nn_tensor *dx = nn_grad_begin(ctx, s->x), *dresidual = NULL, *dmod = NULL;
+    if (own || nn_tracks(ctx, s->residual)) dresidual = nn_grad_begin(ctx, s->residual);
     args.dy = s->y->grad->data;
     args.dx = dx->data;
+    args.dresidual = dresidual ? dresidual->data : NULL;
     if (nn_tracks(ctx, s->w)) args.dw = nn_grad_sum(ctx, s->w)->data;
     if (nn_tracks(ctx, s->b)) args.db = nn_grad_sum(ctx, s->b)->data;
+    if (own && nn_tracks(ctx, s->linear.b)) args.dbias = nn_grad_sum(ctx, s->linear.b)->data;
     if (nn_tracks(ctx, s->mod)) {
         dmod = nn_new2(ctx, s->mod->dtype, s->seq->n, 2 * args.d);
         if (nn_failed(ctx)) return;
@@ -83,21 +95,24 @@ static void norm_backward(nn_ctx *ctx, void *saved)
         add_to_block(ctx, s->mod, s->shift_block, dmod, 0, args.d);
         add_to_block(ctx, s->mod, s->scale_block, dmod, 1, args.d);
     }
-    if (nn_tracks(ctx, s->residual)) {
-        nn_tensor *copy = nn_grad_begin(ctx, s->residual);
-        if (nn_failed(ctx)) return;
-        ctx->be->copy(ctx->be, copy->data, dx->data,
-                      (size_t)nn_count(dx) * nn_dtype_size(dx->dtype));
-        nn_grad_end(ctx, s->residual, copy);
+    if (own) {
+        nn_linear_products_backward(ctx, &s->linear, dresidual->data);
+        nn_grad_drop(ctx, dresidual);
+    } else if (dresidual) {
+        nn_grad_end(ctx, s->residual, dresidual);
     }
-    if (nn_tracks(ctx, s->x)) nn_grad_end(ctx, s->x, dx);
+    if (nn_tracks(ctx, s->x))
+        nn_grad_end(ctx, s->x, dx);
+    else
+        nn_grad_drop(ctx, dx);
 }
 
 static nn_tensor *run_norm(nn_ctx *ctx, norm_saved now)
 {
-    nn_tensor *y = nn_like(ctx, now.x);
+    nn_tensor *y = now.y ? now.y : nn_like(ctx, now.x);
     bool tracked = nn_tracks(ctx, now.x) || nn_tracks(ctx, now.residual) || nn_tracks(ctx, now.w) ||
-                   nn_tracks(ctx, now.b) || nn_tracks(ctx, now.mod);
+                   nn_tracks(ctx, now.b) || nn_tracks(ctx, now.mod) ||
+                   linear_tracks(ctx, &now.linear);
     if (tracked) {
         now.mean = nn_pool_alloc(ctx, now.x->shape[0], sizeof *now.mean);
         now.rstd = nn_pool_alloc(ctx, now.x->shape[0], sizeof *now.rstd);
@@ -115,23 +130,81 @@ static nn_tensor *run_norm(nn_ctx *ctx, norm_saved now)
     return y;
 }
 
+/* The checks that all forms of LN(x + residual) share. */
+static bool norm_fits(nn_ctx *ctx, const char *op, const norm_saved *s)
+{
+    const nn_tensor *x = s->x, *r = s->residual, *w = s->w, *b = s->b;
+    if (x->ndim != 2 || x->dtype == NN_I32 || x->shape[1] < 1) {
+        nn_op_fail(ctx, op, "x is %s", nn_shape(x).s);
+    } else if (r && (!nn_same_shape(x, r) || x->dtype != r->dtype)) {
+        nn_op_fail(ctx, op, "x %s and residual %s differ", nn_shape(x).s, nn_shape(r).s);
+    } else if (!w != !b || (w && (!fits_vector(w, x->shape[1]) || !fits_vector(b, x->shape[1])))) {
+        nn_op_fail(ctx, op,
+                   "x %s wants f32 weight and bias of its width (or neither), got %s and %s",
+                   nn_shape(x).s, nn_shape(w).s, nn_shape(b).s);
+    }
+    return !nn_failed(ctx);
+}
+
 nn_tensor *nn_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *residual, nn_tensor *w, nn_tensor *b,
                         float eps)
 {
     if (nn_failed(ctx)) return nn_poison(ctx);
-    if (x->ndim != 2 || x->dtype == NN_I32 || x->shape[1] < 1)
-        return nn_op_fail(ctx, "nn_layernorm", "x is %s", nn_shape(x).s);
-    if (residual && (!nn_same_shape(x, residual) || x->dtype != residual->dtype)) {
-        return nn_op_fail(ctx, "nn_layernorm", "x %s and residual %s differ", nn_shape(x).s,
-                          nn_shape(residual).s);
+    norm_saved now = {.x = x, .residual = residual, .w = w, .b = b, .eps = eps};
+    return norm_fits(ctx, "nn_layernorm", &now) ? run_norm(ctx, now) : nn_poison(ctx);
+}
+
+nn_tensor *nn_dropout_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *h, float p, nn_tensor *w,
+                                nn_tensor *b, float eps)
+{
+    static const char op[] = "nn_dropout_layernorm";
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    norm_saved now = {.x = x, .residual = h, .w = w, .b = b, .eps = eps};
+    if (!norm_fits(ctx, op, &now) || !nn_drop_new(ctx, op, p, &now.drop)) return nn_poison(ctx);
+    return run_norm(ctx, now);
+}
+
+static nn_tensor *linear_norm(nn_ctx *ctx, const char *op, norm_saved now, float p)
+{
+    if (!nn_linear_fits(ctx, op, &now.linear)) return nn_poison(ctx);
+    const nn_tensor *x = now.linear.x, *w = now.linear.w;
+    now.residual = nn_new2(ctx, x->dtype, x->shape[0], w->shape[0]);
+    if (nn_failed(ctx) || !norm_fits(ctx, op, &now)) return nn_poison(ctx);
+    nn_linear_forward(ctx, &now.linear, now.residual);
+    return nn_drop_new(ctx, op, p, &now.drop) ? run_norm(ctx, now) : nn_poison(ctx);
+}
+
+nn_tensor *nn_linear_layernorm(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, float p,
+                               nn_tensor *residual, nn_tensor *norm_w, nn_tensor *norm_b, float eps)
+{
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    return linear_norm(ctx, "nn_linear_layernorm",
+                       (norm_saved){.x = residual,
+                                    .w = norm_w,
+                                    .b = norm_b,
+                                    .eps = eps,
+                                    .linear = {.x = x, .w = w, .b = b}},
+                       p);
+}
+
+void nn_linear_layernorm_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *x, nn_tensor *w, nn_tensor *b,
+                              nn_tensor *residual, nn_tensor *norm_w, nn_tensor *norm_b, float eps)
+{
+    static const char op[] = "nn_linear_layernorm_into";
+    if (nn_failed(ctx)) return;
+    if (ctx->tape || !nn_same_shape(y, residual) || y->dtype != residual->dtype) {
+        nn_op_fail(ctx, op, "y %s and residual %s differ, or a tape records", nn_shape(y).s,
+                   nn_shape(residual).s);
+        return;
     }
-    int64_t d = x->shape[1];
-    if (!w != !b || (w && (!fits_vector(w, d) || !fits_vector(b, d)))) {
-        return nn_op_fail(ctx, "nn_layernorm",
-                          "x %s wants f32 weight and bias of its width (or neither), got %s and %s",
-                          nn_shape(x).s, nn_shape(w).s, nn_shape(b).s);
-    }
-    return run_norm(ctx, (norm_saved){.x = x, .residual = residual, .w = w, .b = b, .eps = eps});
+    linear_norm(ctx, op,
+                (norm_saved){.x = residual,
+                             .y = y,
+                             .w = norm_w,
+                             .b = norm_b,
+                             .eps = eps,
+                             .linear = {.x = x, .w = w, .b = b}},
+                0);
 }
 
 static bool fits_mod(const nn_tensor *x, const nn_tensor *mod, int block, const nn_packing *seq)

@@ -250,6 +250,117 @@ static void layernorm_reference(const self_work *w, double *const *in, double *o
     }
 }
 
+/* ---- products with what follows them -----------------------------------------------------------
+ */
+
+#define DROP 0.3f
+
+static nn_ctx *with_dropout(nn_ctx *ctx)
+{
+    ctx->training = true;
+    ctx->seed = SELF_SEED;
+    return ctx;
+}
+
+static void drop_out(double *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t words[4];
+        me_philox(SELF_SEED, 0, (uint64_t)i / 4, words);
+        x[i] *= words[i % 4] >= nn_dropout_threshold(DROP) ? 1 / (1 - (double)DROP) : 0;
+    }
+}
+
+static bool linear_dropout_shape(self_work *w, me_arena *arena)
+{
+    linear_shape(w, arena);
+    w->in[0].scope = w->out_scope = SELF_SHARED; /* the mask belongs to places, not to rows */
+    return true;
+}
+
+static nn_tensor *linear_dropout_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_linear_dropout(with_dropout(ctx), in[0], in[1], in[2], (nn_act)(w->c->flags & 15),
+                             DROP);
+}
+
+static void linear_dropout_reference(const self_work *w, double *const *in, double *out)
+{
+    linear_reference(w, in, out);
+    drop_out(out, w->out_rows * w->out_columns);
+}
+
+/* flags 1: without dropout. */
+static bool dropout_layernorm_shape(self_work *w, me_arena *arena)
+{
+    const self_case *c = w->c;
+    unary_shape(w, arena);
+    nn_self_input(w, 1, c->m, c->d, SELF_ROW);
+    nn_self_input(w, 2, 1, c->d, SELF_SHARED);
+    nn_self_input(w, 3, 1, c->d, SELF_SHARED);
+    w->in[2].f32 = w->in[3].f32 = true;
+    if (!(c->flags & 1)) w->in[0].scope = w->in[1].scope = w->out_scope = SELF_SHARED;
+    return true;
+}
+
+static nn_tensor *dropout_layernorm_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_dropout_layernorm(with_dropout(ctx), in[0], in[1], w->c->flags & 1 ? 0 : DROP, in[2],
+                                in[3], 1e-5f);
+}
+
+/* In place: x to its affine LayerNorm. */
+static void norm_rows(double *x, int64_t rows, int64_t d, const double *weight, const double *bias)
+{
+    for (int64_t i = 0; i < rows; i++, x += d) {
+        double mean = 0, var = 0;
+        for (int64_t j = 0; j < d; j++) mean += x[j] / (double)d;
+        for (int64_t j = 0; j < d; j++) var += (x[j] - mean) * (x[j] - mean) / (double)d;
+        for (int64_t j = 0; j < d; j++)
+            x[j] = (x[j] - mean) / sqrt(var + (double)1e-5f) * weight[j] + bias[j];
+    }
+}
+
+static void dropout_layernorm_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t n = w->out_rows * w->out_columns;
+    memcpy(out, in[1], (size_t)n * sizeof *out);
+    if (!(w->c->flags & 1)) drop_out(out, n);
+    for (int64_t i = 0; i < n; i++) out[i] += in[0][i];
+    norm_rows(out, w->out_rows, w->out_columns, in[2], in[3]);
+}
+
+static bool linear_layernorm_shape(self_work *w, me_arena *arena)
+{
+    const self_case *c = w->c;
+    linear_shape(w, arena);
+    nn_self_input(w, 3, c->m, c->d, SELF_ROW);
+    nn_self_input(w, 4, 1, c->d, SELF_SHARED);
+    nn_self_input(w, 5, 1, c->d, SELF_SHARED);
+    w->in[4].f32 = w->in[5].f32 = true;
+    if (!(c->flags & 1)) w->in[0].scope = w->in[3].scope = w->out_scope = SELF_SHARED;
+    return true;
+}
+
+static nn_tensor *linear_layernorm_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    return nn_linear_layernorm(with_dropout(ctx), in[0], in[1], in[2], w->c->flags & 1 ? 0 : DROP,
+                               in[3], in[4], in[5], 1e-5f);
+}
+
+static void linear_layernorm_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t n = w->out_rows * w->out_columns, k = w->c->k;
+    for (int64_t i = 0; i < n; i++) {
+        const double *x = in[0] + i / w->c->d * k, *v = in[1] + i % w->c->d * k;
+        out[i] = in[2][i % w->c->d];
+        for (int64_t l = 0; l < k; l++) out[i] += x[l] * v[l];
+    }
+    if (!(w->c->flags & 1)) drop_out(out, n);
+    for (int64_t i = 0; i < n; i++) out[i] += in[3][i];
+    norm_rows(out, w->out_rows, w->out_columns, in[4], in[5]);
+}
+
 static nn_tensor *normalize_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
 {
     (void)w;
@@ -465,6 +576,10 @@ const self_op nn_self_ops[] = {
     {"reparameterize", reparam_shape, reparam_run, reparam_reference},
     {"cast", unary_shape, cast_run, cast_reference},
     {"layernorm", layernorm_shape, layernorm_run, layernorm_reference},
+    {"linear_dropout", linear_dropout_shape, linear_dropout_run, linear_dropout_reference},
+    {"linear_layernorm", linear_layernorm_shape, linear_layernorm_run, linear_layernorm_reference},
+    {"dropout_layernorm", dropout_layernorm_shape, dropout_layernorm_run,
+     dropout_layernorm_reference},
     {"normalize_rows", unary_shape, normalize_run, normalize_reference},
     {"gather", index_shape, gather_run, gather_reference},
     {"add_rows", add_rows_shape, add_rows_run, gather_reference},

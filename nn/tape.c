@@ -107,6 +107,11 @@ void nn_grad_end(nn_ctx *ctx, nn_tensor *t, nn_tensor *g)
     }
 }
 
+void nn_grad_drop(nn_ctx *ctx, nn_tensor *g)
+{
+    if (!nn_failed(ctx)) give_spare(ctx, g);
+}
+
 void nn_grad_pass(nn_ctx *ctx, nn_tensor *t, nn_tensor *y)
 {
     nn_tensor *g = y->grad;

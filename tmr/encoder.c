@@ -189,28 +189,33 @@ static layer_params find_layer(nn_ctx *ctx, nn_params *p, int l)
     };
 }
 
-/* What follows the attention weights, row by row: output projection, norm, feed-forward, norm. */
+/* What follows the attention weights, row by row: output projection, norm, feed-forward, norm. The
+ * result goes to `out` where that is not NULL. */
 static nn_tensor *after_attention(nn_ctx *ctx, const layer_params *p, nn_tensor *h,
-                                  nn_tensor *heads, nn_act act)
+                                  nn_tensor *heads, nn_act act, nn_tensor *out)
 {
-    nn_tensor *a = nn_linear(ctx, heads, p->out_weight, p->out_bias, NN_ACT_NONE);
-    h = nn_layernorm(ctx, h, a, p->norm1_weight, p->norm1_bias, layernorm_eps);
+    h = nn_linear_layernorm(ctx, heads, p->out_weight, p->out_bias, 0, h, p->norm1_weight,
+                            p->norm1_bias, layernorm_eps);
     nn_tensor *f = nn_linear(ctx, h, p->up_weight, p->up_bias, act);
-    f = nn_linear(ctx, f, p->down_weight, p->down_bias, NN_ACT_NONE);
-    return nn_layernorm(ctx, h, f, p->norm2_weight, p->norm2_bias, layernorm_eps);
+    if (!out)
+        return nn_linear_layernorm(ctx, f, p->down_weight, p->down_bias, 0, h, p->norm2_weight,
+                                   p->norm2_bias, layernorm_eps);
+    nn_linear_layernorm_into(ctx, out, f, p->down_weight, p->down_bias, h, p->norm2_weight,
+                             p->norm2_bias, layernorm_eps);
+    return out;
 }
 
 static nn_tensor *full_layer(nn_ctx *ctx, const tmr_config *c, const layer_params *p, nn_tensor *h,
-                             const layout *at, nn_act act)
+                             const layout *at, nn_act act, nn_tensor *out)
 {
     nn_tensor *qkv = nn_linear(ctx, h, p->in_weight, p->in_bias, NN_ACT_NONE);
     nn_tensor *heads = nn_self_attention(ctx, qkv, c->heads, at->all, NULL, false, 0.0f);
-    return after_attention(ctx, p, h, heads, act);
+    return after_attention(ctx, p, h, heads, act, out);
 }
 
 /* Only the mu rows go on, so all rows give keys and values but only these ask. */
 static nn_tensor *last_layer(nn_ctx *ctx, const tmr_config *c, const layer_params *p, nn_tensor *h,
-                             const layout *at, nn_act act)
+                             const layout *at, nn_act act, nn_tensor *out)
 {
     const int64_t d = c->width;
     nn_tensor *mu = nn_gather(ctx, h, at->mu);
@@ -219,15 +224,20 @@ static nn_tensor *last_layer(nn_ctx *ctx, const tmr_config *c, const layer_param
     nn_tensor *kv = nn_linear(ctx, h, nn_rows(ctx, p->in_weight, d, 3 * d),
                               nn_rows(ctx, p->in_bias, d, 3 * d), NN_ACT_NONE);
     nn_tensor *heads = nn_cross_attention(ctx, q, kv, c->heads, at->classes, at->all, 0.0f);
-    return after_attention(ctx, p, mu, heads, act);
+    return after_attention(ctx, p, mu, heads, act, out);
 }
 
-/* Copies `y` over the older tensor `keep`, so that what lies between them can be released. */
-static void keep_result(nn_ctx *ctx, nn_tensor *keep, const nn_tensor *y)
+/* [tokens ; projected frames] in the order of the batch, with positions. */
+static nn_tensor *embed_rows(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const layout *at,
+                             nn_tensor *positions)
 {
-    if (ctx->err.code) return;
-    size_t size = keep->dtype == NN_BF16 ? 2 : 4;
-    ctx->be->copy(ctx->be, keep->data, y->data, (size_t)nn_count(keep) * size);
+    const nn_dtype dtype = nn_activation_dtype(ctx);
+    nn_tensor *x = features->dtype == dtype ? features : nn_cast(ctx, features, dtype);
+    nn_tensor *projected = nn_linear(ctx, x, nn_param_get(ctx, &e->params, "projection.weight"),
+                                     nn_param_get(ctx, &e->params, "projection.bias"), NN_ACT_NONE);
+    nn_tensor *stack[] = {nn_param_get(ctx, &e->params, "tokens"), projected};
+    nn_tensor *y = nn_gather(ctx, nn_concat_rows(ctx, stack, 2), at->source);
+    return nn_add_rows(ctx, y, positions, at->position);
 }
 
 nn_tensor *tmr_encode(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const int32_t *lengths,
@@ -241,32 +251,24 @@ nn_tensor *tmr_encode(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const in
     if (!make_layout(&at, ctx, lengths, n, frames, positions->shape[0]))
         return nn_new2(ctx, dtype, n, c->width);
 
-    /* Inference keeps one (rows, width) tensor and releases each layer's scratch; with a tape all
-     * of it is needed for the way back. */
+    /* Inference keeps one (rows, width) tensor, which each layer reads and then writes, and
+     * releases each layer's scratch; with a tape all of it is needed for the way back. */
     const bool scoped = !ctx->tape;
     nn_tensor *h = scoped ? nn_new2(ctx, dtype, frames + TMR_TOKENS * n, c->width) : NULL;
     nn_tensor *mu = scoped ? nn_new2(ctx, dtype, n, c->width) : NULL;
     nn_mark_state mark = nn_mark(ctx);
-
-    nn_tensor *x = features->dtype == dtype ? features : nn_cast(ctx, features, dtype);
-    nn_tensor *projected = nn_linear(ctx, x, nn_param_get(ctx, &e->params, "projection.weight"),
-                                     nn_param_get(ctx, &e->params, "projection.bias"), NN_ACT_NONE);
-    nn_tensor *stack[] = {nn_param_get(ctx, &e->params, "tokens"), projected};
-    nn_tensor *y = nn_gather(ctx, nn_concat_rows(ctx, stack, 2), at.source);
-    y = nn_add_rows(ctx, y, positions, at.position);
-
+    nn_tensor *y = embed_rows(ctx, e, features, &at, positions);
+    if (scoped && !ctx->err.code) {
+        ctx->be->copy(ctx->be, h->data, y->data,
+                      (size_t)nn_count(y) * (dtype == NN_BF16 ? 2 : sizeof(float)));
+        y = h;
+    }
     for (int l = 0; l < c->layers; l++) {
         layer_params p = find_layer(ctx, &e->params, l);
-        const bool last = l + 1 == c->layers;
-        if (scoped) {
-            keep_result(ctx, h, y);
-            nn_rewind(ctx, mark);
-            y = h;
-        }
-        y = last ? last_layer(ctx, c, &p, y, &at, act) : full_layer(ctx, c, &p, y, &at, act);
+        if (scoped) nn_rewind(ctx, mark);
+        y = l + 1 == c->layers ? last_layer(ctx, c, &p, y, &at, act, mu)
+                               : full_layer(ctx, c, &p, y, &at, act, h);
     }
-    if (!scoped) return y;
-    keep_result(ctx, mu, y);
-    nn_rewind(ctx, mark);
-    return mu;
+    if (scoped) nn_rewind(ctx, mark);
+    return y;
 }

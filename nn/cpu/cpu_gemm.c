@@ -35,7 +35,7 @@ typedef struct gemm {
     int64_t panels;
 } gemm;
 
-/* Bias, activation and the copy before it, while the block is in the cache. */
+/* Bias, activation, the copy before it and dropout, while the block is in the cache. */
 static void finish(const gemm *g, int64_t from, int64_t to, int64_t left, int64_t right)
 {
     const nn_gemm_args *args = &g->args;
@@ -50,6 +50,7 @@ static void finish(const gemm *g, int64_t from, int64_t to, int64_t left, int64_
         }
         if (pre) memcpy(pre + i * g->ldc + left, c, (size_t)n * sizeof *c);
         if (args->act != NN_ACT_NONE) nn_cpu_act(c, c, n, args->act);
+        if (args->drop.p > 0) nn_cpu_drop(c, c, n, (uint64_t)(i * args->n + left), &args->drop);
     }
 }
 
@@ -231,27 +232,48 @@ void nn_cpu_gemm(nn_backend *be, const nn_gemm_args *args)
     nn_cpu_done(cpu);
 }
 
-/* Column sums, each in the order of the rows. */
-void nn_cpu_bias_grad(nn_backend *be, const nn_columns_args *args)
+/* ---- from an output's gradient to the product's ------------------------------------------------
+ */
+
+void nn_cpu_add_column_sums(cpu_backend *cpu, float *dst, const float *src, int64_t m, int64_t n,
+                            int64_t stride)
 {
     enum { WIDE = 64 };
-    cpu_backend *cpu = nn_cpu(be);
-    int64_t stride = args->src_stride, blocks = (args->columns + WIDE - 1) / WIDE;
-    const float *src = nn_cpu_in(cpu, args->dtype, args->src, args->m, args->columns, &stride);
-    float *dst = args->dst;
-    if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (args->m * args->columns > 32768)
-        for (int64_t block = 0; block < blocks; block++) {
-            int64_t from = block * WIDE,
-                    n = args->columns - from < WIDE ? args->columns - from : WIDE;
-            double sum[WIDE] = {0};
-            for (int64_t i = 0; i < args->m; i++) {
-                const float *row = src + i * stride + from;
+    int64_t blocks = (n + WIDE - 1) / WIDE;
+#pragma omp parallel for num_threads(cpu->threads) if (m * n > 32768)
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t from = block * WIDE, columns = smaller(WIDE, n - from);
+        double sum[WIDE] = {0};
+        for (int64_t i = 0; i < m; i++) {
+            const float *row = src + i * stride + from;
 #pragma omp simd
-                for (int64_t j = 0; j < n; j++) sum[j] += row[j];
-            }
-            for (int64_t j = 0; j < n; j++) dst[from + j] += (float)sum[j];
+            for (int64_t j = 0; j < columns; j++) sum[j] += row[j];
         }
+        for (int64_t j = 0; j < columns; j++) dst[from + j] += (float)sum[j];
     }
+}
+
+void nn_cpu_linear_grad(nn_backend *be, const nn_linear_grad_args *args)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    int64_t m = args->m, n = args->n;
+    bool changes = args->act != NN_ACT_NONE || args->drop.p > 0;
+    const float *pre = nn_cpu_in1(cpu, args->dtype, args->pre, m * n);
+    const float *dy = nn_cpu_in1(cpu, args->dtype, args->dy, m * n), *g = dy;
+    if (changes || args->dx != args->dy) {
+        float *dx = nn_cpu_out1(cpu, args->dtype, args->dx, m * n, false);
+#pragma omp parallel for num_threads(cpu->threads) if (m * n > 32768)
+        for (int64_t i = 0; i < (nn_cpu_ready(cpu) ? m : 0); i++) {
+            float *to = dx + i * n;
+            const float *from = dy + i * n;
+            if (args->drop.p > 0) {
+                nn_cpu_drop(to, from, n, (uint64_t)(i * n), &args->drop);
+                from = to;
+            }
+            nn_cpu_act_slope(to, from, pre ? pre + i * n : NULL, n, args->act);
+        }
+        g = dx;
+    }
+    if (nn_cpu_ready(cpu) && args->dbias) nn_cpu_add_column_sums(cpu, args->dbias, g, m, n, n);
     nn_cpu_done(cpu);
 }

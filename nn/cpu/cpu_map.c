@@ -90,7 +90,7 @@ void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act)
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = dy[i] * f(x[i]);                    \
     break
 
-static void act_backward(float *y, const float *dy, const float *x, int64_t n, nn_act act)
+void nn_cpu_act_slope(float *y, const float *dy, const float *x, int64_t n, nn_act act)
 {
     switch (act) {
     case NN_ACT_GELU_ERF:
@@ -127,7 +127,7 @@ void nn_cpu_act_bwd(nn_backend *be, const nn_map_args *args)
     int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
 #pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
     for (int64_t from = 0; from < n; from += CHUNK)
-        act_backward(y + from, dy + from, x + from, chunk_end(from, n) - from, args->act);
+        nn_cpu_act_slope(y + from, dy + from, x + from, chunk_end(from, n) - from, args->act);
     nn_cpu_done(cpu);
 }
 
@@ -162,23 +162,34 @@ void nn_cpu_draw(uint64_t seed, uint32_t site, uint64_t first, uint32_t words[NN
     }
 }
 
+void nn_cpu_drop(float *y, const float *x, int64_t n, uint64_t first, const nn_drop *drop)
+{
+    uint32_t words[NN_CPU_DRAW], threshold = nn_dropout_threshold(drop->p);
+    uint64_t seed = drop->state ? drop->state->seed : drop->seed;
+    float keep = 1 / (1 - drop->p);
+    int64_t skip = (int64_t)(first % 4); /* words of the first block that belong to others */
+    for (int64_t from = -skip; from < n; from += NN_CPU_DRAW) {
+        int64_t to = from + NN_CPU_DRAW < n ? from + NN_CPU_DRAW : n;
+        nn_cpu_draw(seed, drop->site, first + (uint64_t)from, words);
+        for (int64_t i = from < 0 ? 0 : from; i < to; i++)
+            y[i] = words[i - from] >= threshold ? x[i] * keep : 0;
+    }
+}
+
+void nn_cpu_drop_all(cpu_backend *cpu, float *y, const float *x, int64_t n, const nn_drop *drop)
+{
+#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
+    for (int64_t from = 0; from < n; from += CHUNK)
+        nn_cpu_drop(y + from, x + from, chunk_end(from, n) - from, (uint64_t)from, drop);
+}
+
 void nn_cpu_dropout(nn_backend *be, const nn_map_args *args)
 {
     cpu_backend *cpu = nn_cpu(be);
     const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
     float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
-    float keep = 1 / (1 - args->p);
-    uint32_t threshold = nn_dropout_threshold(args->p);
-    uint64_t seed = args->state ? args->state->seed : args->seed;
-    int64_t n = nn_cpu_ready(cpu) ? args->n : 0;
-#pragma omp parallel for num_threads(cpu->threads) if (n > CHUNK)
-    for (int64_t from = 0; from < n; from += NN_CPU_DRAW) {
-        uint32_t words[NN_CPU_DRAW];
-        int64_t count = n - from < NN_CPU_DRAW ? n - from : NN_CPU_DRAW;
-        nn_cpu_draw(seed, args->site, (uint64_t)from, words);
-        for (int64_t i = 0; i < count; i++)
-            y[from + i] = words[i] >= threshold ? a[from + i] * keep : 0;
-    }
+    const nn_drop drop = {args->p, args->site, args->seed, args->state};
+    if (nn_cpu_ready(cpu)) nn_cpu_drop_all(cpu, y, a, args->n, &drop);
     nn_cpu_done(cpu);
 }
 

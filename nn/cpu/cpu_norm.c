@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 enum { COLUMNS = 64 }; /* of one task that sums down the rows */
 
@@ -25,6 +26,11 @@ static nn_layernorm_args norm_f32(cpu_backend *cpu, const nn_layernorm_args *o, 
     int64_t n = o->m * o->d, scale_stride = o->mod_stride;
     a.x = nn_cpu_in1(cpu, o->dtype, o->x, n);
     a.residual = nn_cpu_in1(cpu, o->dtype, o->residual, n);
+    if (o->drop.p > 0) {
+        float *kept = nn_cpu_scratch(cpu, n, sizeof *kept);
+        if (nn_cpu_ready(cpu)) nn_cpu_drop_all(cpu, kept, a.residual, n, &o->drop);
+        a.residual = kept;
+    }
     a.shift = nn_cpu_in(cpu, o->dtype, o->shift, o->segments, o->d, &a.mod_stride);
     a.scale = nn_cpu_in(cpu, o->dtype, o->scale, o->segments, o->d, &scale_stride);
     if (!backward) {
@@ -33,6 +39,7 @@ static nn_layernorm_args norm_f32(cpu_backend *cpu, const nn_layernorm_args *o, 
         int64_t scale_grad_stride = o->dmod_stride;
         a.dy = nn_cpu_in1(cpu, o->dtype, o->dy, n);
         a.dx = nn_cpu_out1(cpu, o->dtype, o->dx, n, false);
+        a.dresidual = nn_cpu_out1(cpu, o->dtype, o->dresidual, n, false);
         a.dshift = nn_cpu_out(cpu, o->dtype, o->dshift, o->segments, o->d, &a.dmod_stride, false);
         a.dscale =
             nn_cpu_out(cpu, o->dtype, o->dscale, o->segments, o->d, &scale_grad_stride, false);
@@ -169,6 +176,17 @@ static void modulation_grads(cpu_backend *cpu, const nn_layernorm_args *a)
     }
 }
 
+/* From dx, which is that of the sum, to that of the residual before its dropout. */
+static void residual_grad(cpu_backend *cpu, const nn_layernorm_args *a)
+{
+    int64_t n = a->m * a->d;
+    if (a->drop.p > 0)
+        nn_cpu_drop_all(cpu, a->dresidual, a->dx, n, &a->drop);
+    else
+        memcpy(a->dresidual, a->dx, (size_t)n * sizeof(float));
+    if (a->dbias) nn_cpu_add_column_sums(cpu, a->dbias, a->dresidual, a->m, a->d, a->d);
+}
+
 void nn_cpu_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args)
 {
     cpu_backend *cpu = nn_cpu(be);
@@ -178,6 +196,7 @@ void nn_cpu_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args)
         if (a.dscale) modulation_grads(cpu, &a);
 #pragma omp parallel for schedule(static) num_threads(cpu->threads) if (worth_threads(a.m * a.d))
         for (int64_t i = 0; i < a.m; i++) norm_row_backward(&a, i);
+        if (a.dresidual) residual_grad(cpu, &a);
     }
     nn_cpu_done(cpu);
 }

@@ -64,13 +64,22 @@ void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act);
 /* The random words of elements [first, first + NN_CPU_DRAW) of a site; first is a multiple of 4. */
 #define NN_CPU_DRAW 256
 void nn_cpu_draw(uint64_t seed, uint32_t site, uint64_t first, uint32_t words[NN_CPU_DRAW]);
+/* y = x dropped out, for the elements [first, first + n) of the site; y may be x. */
+void nn_cpu_drop(float *y, const float *x, int64_t n, uint64_t first, const nn_drop *drop);
+/* The same for all n elements of a tensor, on all threads. */
+void nn_cpu_drop_all(cpu_backend *cpu, float *y, const float *x, int64_t n, const nn_drop *drop);
+/* y = dy act'(x) for n values; y may be dy. */
+void nn_cpu_act_slope(float *y, const float *dy, const float *x, int64_t n, nn_act act);
+/* dst += column sums of src (m, n) with a row stride, each in the order of the rows, in double. */
+void nn_cpu_add_column_sums(cpu_backend *cpu, float *dst, const float *src, int64_t m, int64_t n,
+                            int64_t stride);
 
 /* The two normal numbers of pair `pair` of a sequence's stream (nn_noise_args). */
 void nn_cpu_normals(double z[2], const int32_t stream[3], uint64_t pair);
 
 /* The slots, one file a family. */
 void nn_cpu_gemm(nn_backend *, const nn_gemm_args *);
-void nn_cpu_bias_grad(nn_backend *, const nn_columns_args *);
+void nn_cpu_linear_grad(nn_backend *, const nn_linear_grad_args *);
 void nn_cpu_layernorm_fwd(nn_backend *, const nn_layernorm_args *);
 void nn_cpu_layernorm_bwd(nn_backend *, const nn_layernorm_args *);
 void nn_cpu_attention_fwd(nn_backend *, const nn_attention_args *);

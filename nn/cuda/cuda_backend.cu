@@ -155,6 +155,7 @@ static void close_cuda(nn_backend *be)
     nn_cuda_blas_close(cu);
     nn_cuda_staging_close(cu);
     if (cu->workspace) cudaFree(cu->workspace);
+    if (cu->counters) cudaFree(cu->counters);
     if (cu->stream) cudaStreamDestroy(cu->stream);
     free(cu);
 }
@@ -179,7 +180,7 @@ static const nn_backend table = {
     .zero = zero,
 
     .gemm = nn_cuda_gemm,
-    .bias_grad = nn_cuda_bias_grad,
+    .linear_grad = nn_cuda_linear_grad,
 
     .layernorm_fwd = nn_cuda_layernorm_fwd,
     .layernorm_bwd = nn_cuda_layernorm_bwd,
@@ -278,6 +279,9 @@ extern "C" me_code nn_cuda_open(nn_backend **out, int device, me_err *err)
     if (code == ME_OK) {
         cudaError_t made = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
         if (made == cudaSuccess) made = cudaMalloc(&cu->workspace, NN_CUDA_WORKSPACE);
+        size_t counters = NN_CUDA_COUNTERS * sizeof *cu->counters;
+        if (made == cudaSuccess) made = cudaMalloc((void **)&cu->counters, counters);
+        if (made == cudaSuccess) made = cudaMemsetAsync(cu->counters, 0, counters, cu->stream);
         if (made == cudaSuccess) made = keep_memory(device);
         if (made != cudaSuccess) {
             code = me_fail(err, ME_EDEVICE, "%s: %s", cu->base.device, cudaGetErrorString(made));

@@ -16,6 +16,7 @@ extern "C" {
 #include "nn/backend.h"
 
 #define NN_CUDA_WORKSPACE ((size_t)32 << 20)
+#define NN_CUDA_COUNTERS 1024
 
 struct nn_cuda_blas;
 struct nn_cuda_staging;
@@ -28,6 +29,7 @@ typedef struct nn_cuda {
     bool ahead_ordered; /* no memory was taken since the last upload ahead */
     me_err sticky;      /* first failure since open */
     void *workspace;    /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
+    unsigned *counters; /* NN_CUDA_COUNTERS zeros: whoever counts sets them back */
     struct nn_cuda_blas *blas;
     struct nn_cuda_staging *staging;
 } nn_cuda;
@@ -72,6 +74,10 @@ void nn_cuda_host_release(nn_backend *be, void *p);
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
 /* cuda_gemm_f32.cu: the same for inference in f32; false where the product is not its. */
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
+/* cuda_linear.cu */
+void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *args);
+/* c = drop(act(x + bias)), and x + bias where the product's pre_activation wants it. */
+void nn_cuda_linear_finish(nn_cuda *cu, const nn_gemm_args *g, const void *x, const void *bias);
 /* cuda_norm.cu */
 void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *args);
 void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args);
@@ -84,7 +90,6 @@ void nn_cuda_attention_bwd(nn_backend *be, const nn_attention_args *args);
 bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *args);
 bool nn_cuda_attention_mma_bwd(nn_cuda *cu, const nn_attention_args *args);
 /* cuda_rows.cu */
-void nn_cuda_bias_grad(nn_backend *be, const nn_columns_args *args);
 void nn_cuda_rows_fwd(nn_backend *be, const nn_rows_args *args);
 void nn_cuda_rows_bwd(nn_backend *be, const nn_rows_args *args);
 void nn_cuda_gate_fwd(nn_backend *be, const nn_segment_args *args);

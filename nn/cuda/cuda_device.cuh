@@ -8,7 +8,7 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
-#include "nn/ops.h"
+#include "nn/backend.h"
 
 typedef __nv_bfloat16 bf16;
 
@@ -81,6 +81,25 @@ static __device__ __forceinline__ void store4_part(T *p, float4 v, int64_t there
     if (there > 1) store1(p + 1, v.y);
     if (there > 2) store1(p + 2, v.z);
     if (there > 3) store1(p + 3, v.w);
+}
+
+static __device__ __forceinline__ float4 multiply4(float4 a, float4 b)
+{
+    return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+
+static __device__ __forceinline__ void accumulate4(float4 &a, float4 b)
+{
+    a = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+/* Adds v to up to four f32 in memory. */
+static __device__ __forceinline__ void accumulate4_part(float *p, float4 v, int64_t there)
+{
+    if (there > 0) p[0] += v.x;
+    if (there > 1) p[1] += v.y;
+    if (there > 2) p[2] += v.z;
+    if (there > 3) p[3] += v.w;
 }
 
 /* Sums over the 32 lanes by butterfly: every lane gets the same bits. */
@@ -210,6 +229,36 @@ static __device__ __forceinline__ float act_slope(float x, nn_act act)
     default:
         return 1.f;
     }
+}
+
+/* What dropout multiplies the four elements from number `first` on with. */
+static __device__ __forceinline__ float4 drop_factor4(const nn_drop &d, uint64_t first)
+{
+    uint64_t seed = d.state ? d.state->seed : d.seed;
+    uint32_t threshold = dropout_threshold(d.p);
+    float kept = 1.f / (1.f - d.p);
+    uint4 w = philox(seed, d.site, first >> 2);
+    if (first & 3) { /* across two blocks */
+        uint4 v = philox(seed, d.site, (first >> 2) + 1);
+        switch (first & 3) {
+        case 1:
+            w = make_uint4(w.y, w.z, w.w, v.x);
+            break;
+        case 2:
+            w = make_uint4(w.z, w.w, v.x, v.y);
+            break;
+        default:
+            w = make_uint4(w.w, v.x, v.y, v.z);
+        }
+    }
+    return make_float4(w.x >= threshold ? kept : 0.f, w.y >= threshold ? kept : 0.f,
+                       w.z >= threshold ? kept : 0.f, w.w >= threshold ? kept : 0.f);
+}
+
+static __device__ __forceinline__ float4 act_slope4(float4 v, nn_act act)
+{
+    return make_float4(act_slope(v.x, act), act_slope(v.y, act), act_slope(v.z, act),
+                       act_slope(v.w, act));
 }
 
 static __device__ __forceinline__ float4 act_value4(float4 v, nn_act act)

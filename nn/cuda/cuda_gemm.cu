@@ -12,7 +12,6 @@
  * not ask anew at every step); for equal shapes that is the same kernel again.
  */
 #include "nn/cuda/cuda_backend.cuh"
-#include "nn/cuda/cuda_device.cuh"
 
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -378,69 +377,15 @@ static bool multiply(nn_cuda *cu, const nn_gemm_args *g, void *c, void *aux,
     return multiply_by(cu, g, &key, c, aux);
 }
 
-/* ---- what cuBLASLt's epilogues do not do -------------------------------------------------------
+/* ---- one product -------------------------------------------------------------------------------
  */
-
-/* c = act(x + bias), x kept with its bias in `pre` where that is not NULL. One thread takes four
- * neighbouring columns of one row, a grid of 256-thread blocks strides over all of them; x is read
- * once and each output written once. x may be c or pre. The naive version is one kernel each for
- * bias, copy and activation. */
-template <typename T>
-static __global__ void __launch_bounds__(256)
-    epilogue_kernel(T *c, T *pre, const T *x, const T *bias, int64_t m, int64_t n, nn_act act,
-                    bool vec)
-{
-    int64_t quads = (n + 3) / 4, step = (int64_t)gridDim.x * blockDim.x;
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < m * quads; i += step) {
-        int64_t row = i / quads, column = (i - row * quads) * 4;
-        int64_t at = row * n + column, there = n - column;
-        float4 v = load4_part(x + at, there, vec);
-        if (bias) {
-            float4 b = load4_part(bias + column, there, vec);
-            v = make_float4(v.x + b.x, v.y + b.y, v.z + b.z, v.w + b.w);
-        }
-        if (pre && pre != x) store4_part(pre + at, v, there, vec);
-        store4_part(c + at, act_value4(v, act), there, vec);
-    }
-}
-
-template <typename T>
-static void run_epilogue(nn_cuda *cu, const nn_gemm_args *g, void *c, void *pre, const void *x,
-                         const void *bias, nn_act act)
-{
-    bool vec = g->n % 4 == 0 && nn_cuda_vec4(c, g->c_dtype) && nn_cuda_vec4(x, g->c_dtype) &&
-               nn_cuda_vec4(pre, g->c_dtype) && nn_cuda_vec4(bias, g->c_dtype);
-    int64_t work = g->m * ((g->n + 3) / 4);
-    int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(work, 256), (int64_t)cu->multiprocessors * 16);
-    epilogue_kernel<T><<<blocks, 256, 0, cu->stream>>>((T *)c, (T *)pre, (const T *)x,
-                                                       (const T *)bias, g->m, g->n, act, vec);
-    nn_cuda_check(cu, cudaGetLastError(), "epilogue_kernel");
-}
-
-/* With a bias that was not yet added, x is overwritten in place: `pre` gets x + bias only when it
- * is another buffer, so the bias goes into pre itself when x is pre. */
-static void finish(nn_cuda *cu, const nn_gemm_args *g, const void *x, const void *bias)
-{
-    void *pre = g->pre_activation;
-    bool is_bf16 = g->c_dtype == NN_BF16;
-    if (pre && pre == x && bias) {
-        if (is_bf16)
-            run_epilogue<bf16>(cu, g, pre, NULL, x, bias, NN_ACT_NONE);
-        else
-            run_epilogue<float>(cu, g, pre, NULL, x, bias, NN_ACT_NONE);
-        bias = NULL;
-    }
-    if (is_bf16)
-        run_epilogue<bf16>(cu, g, g->c, pre, x, bias, g->act);
-    else
-        run_epilogue<float>(cu, g, g->c, pre, x, bias, g->act);
-}
 
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
 {
     nn_cuda *cu = nn_cuda_of(be);
     if (g->m == 0 || g->n == 0) return;
-    if (g->accumulate != 0.f && (g->act != NN_ACT_NONE || g->pre_activation)) {
+    const bool finishes = g->act != NN_ACT_NONE || g->pre_activation || g->drop.p > 0.f;
+    if (g->accumulate != 0.f && finishes) {
         nn_cuda_fail(cu, "%s: a product cannot both accumulate and have an activation", be->device);
         return;
     }
@@ -448,14 +393,15 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
     if (g->k == 0) {
         size_t bytes = (size_t)(g->m * g->n) * element_size(g->c_dtype);
         if (g->accumulate == 0.f) be->zero(be, product, bytes);
-        if (g->bias || g->act != NN_ACT_NONE || g->pre_activation) finish(cu, g, product, g->bias);
+        if (g->bias || finishes) nn_cuda_linear_finish(cu, g, product, g->bias);
         return;
     }
     if (nn_cuda_gemm_f32(cu, g)) return;
     /* cuBLASLt's GELU is the tanh form with the tensor-core kernels' approximate tanh: close enough
      * beside their products, not beside true single precision. */
     bool full = g->dtype == NN_F32 && g->precision != NN_TF32;
-    if (g->act == NN_ACT_GELU_TANH && g->bias && !full && (!g->pre_activation || g->n % 8 == 0)) {
+    if (g->act == NN_ACT_GELU_TANH && g->bias && !full && g->drop.p == 0.f &&
+        (!g->pre_activation || g->n % 8 == 0)) {
         cublasLtEpilogue_t fused =
             g->pre_activation ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS;
         if (multiply(cu, g, g->c, g->pre_activation, fused)) return;
@@ -469,5 +415,5 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
         return;
     }
     const void *missing = biased ? NULL : g->bias;
-    if (missing || g->act != NN_ACT_NONE || g->pre_activation) finish(cu, g, product, missing);
+    if (missing || finishes) nn_cuda_linear_finish(cu, g, product, missing);
 }

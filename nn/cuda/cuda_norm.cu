@@ -12,19 +12,30 @@
 #define WARPS 8               /* rows in flight in a block */
 #define HELD_COLUMNS (32 * 4) /* of one row, by one warp in one access of four */
 #define MAX_BACKWARD_BLOCKS 512
+#define PARTIAL_ROWS 32
 
-/* The four columns of x + residual that start at `column` of row `row`. */
+/* The four columns of x + drop(residual) that start at `column` of row `row`; with dropout,
+ * `factor` is what it multiplied them by. */
 template <typename T>
-static __device__ __forceinline__ float4 input4(const nn_layernorm_args &p, int64_t row,
-                                                int64_t column, bool vec)
+static __device__ __forceinline__ float4 input4(float4 &factor, const nn_layernorm_args &p,
+                                                int64_t row, int64_t column, bool vec)
 {
     int64_t at = row * p.d + column, there = p.d - column;
     float4 v = load4_part((const T *)p.x + at, there, vec);
     if (p.residual) {
         float4 r = load4_part((const T *)p.residual + at, there, vec);
-        v = make_float4(v.x + r.x, v.y + r.y, v.z + r.z, v.w + r.w);
+        if (p.drop.p > 0.f) r = multiply4(r, factor = drop_factor4(p.drop, (uint64_t)at));
+        accumulate4(v, r);
     }
     return v;
+}
+
+template <typename T>
+static __device__ __forceinline__ float4 input4(const nn_layernorm_args &p, int64_t row,
+                                                int64_t column, bool vec)
+{
+    float4 factor;
+    return input4<T>(factor, p, row, column, vec);
 }
 
 static __device__ __forceinline__ float sum4(float4 v)
@@ -125,49 +136,52 @@ static __global__ void __launch_bounds__(32 * WARPS)
 
 /* dy and xhat at four columns of a row, zero past the row's end. */
 template <typename T>
-static __device__ __forceinline__ void upstream4(float4 &dy, float4 &xhat,
+static __device__ __forceinline__ void upstream4(float4 &dy, float4 &xhat, float4 &factor,
                                                  const nn_layernorm_args &p, int64_t row,
                                                  int64_t column, float mean, float rstd, bool vec)
 {
     int64_t there = p.d - column;
-    float4 x = input4<T>(p, row, column, vec);
+    float4 x = input4<T>(factor, p, row, column, vec);
     dy = load4_part((const T *)p.dy + row * p.d + column, there, vec);
     xhat =
         make_float4((x.x - mean) * rstd, there > 1 ? (x.y - mean) * rstd : 0.f,
                     there > 2 ? (x.z - mean) * rstd : 0.f, there > 3 ? (x.w - mean) * rstd : 0.f);
 }
 
-static __device__ __forceinline__ float4 multiply4(float4 a, float4 b)
+/* Stores dx's four columns, and the residual's before its dropout, which are returned. */
+template <typename T>
+static __device__ __forceinline__ float4 store_grads(const nn_layernorm_args &p, float4 dx,
+                                                     float4 factor, int64_t at, int64_t there,
+                                                     bool vec)
 {
-    return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+    store4_part((T *)p.dx + at, dx, there, vec);
+    if (!p.dresidual) return dx;
+    if (p.drop.p > 0.f) dx = multiply4(dx, factor);
+    store4_part((T *)p.dresidual + at, dx, there, vec);
+    return dx;
 }
 
-static __device__ __forceinline__ void add4(float4 &a, float4 b)
-{
-    a = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
-/* One row's dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = dy gain; the row's dy and dy xhat
- * are added to `db` and `dw`. The row is read twice, the second time from L1. */
+/* One row's dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = dy gain; the row's dy, dy xhat and
+ * gradient of the residual are added to `db`, `dw` and `dbias`. */
 template <typename T, int CHUNKS>
-static __device__ __forceinline__ void backward_row(float4 (&dw)[CHUNKS], float4 (&db)[CHUNKS],
-                                                    const nn_layernorm_args &p, int64_t row,
-                                                    bool vec)
+static __device__ __forceinline__ void
+backward_row(float4 (&dw)[CHUNKS], float4 (&db)[CHUNKS], float4 (&dbias)[CHUNKS],
+             const nn_layernorm_args &p, int64_t row, bool vec)
 {
     int lane = threadIdx.x & 31;
     float mean = p.mean[row], rstd = p.rstd[row], sum_g = 0.f, sum_gx = 0.f;
-    float4 g[CHUNKS], xhat[CHUNKS], shift;
+    float4 g[CHUNKS], xhat[CHUNKS], factor[CHUNKS], shift;
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
         int64_t column = c * HELD_COLUMNS + lane * 4;
         g[c] = xhat[c] = make_float4(0.f, 0.f, 0.f, 0.f);
         if (column < p.d) {
             float4 dy, gain;
-            upstream4<T>(dy, xhat[c], p, row, column, mean, rstd, vec);
+            upstream4<T>(dy, xhat[c], factor[c], p, row, column, mean, rstd, vec);
             affine4<T>(gain, shift, p, row, column, vec);
             g[c] = multiply4(dy, gain);
-            add4(db[c], dy);
-            add4(dw[c], multiply4(dy, xhat[c]));
+            accumulate4(db[c], dy);
+            accumulate4(dw[c], multiply4(dy, xhat[c]));
         }
         sum_g += sum4(g[c]);
         sum_gx += sum4(multiply4(g[c], xhat[c]));
@@ -183,7 +197,8 @@ static __device__ __forceinline__ void backward_row(float4 (&dw)[CHUNKS], float4
                                 rstd * (g[c].y - sum_g - xhat[c].y * sum_gx),
                                 rstd * (g[c].z - sum_g - xhat[c].z * sum_gx),
                                 rstd * (g[c].w - sum_g - xhat[c].w * sum_gx));
-        store4_part((T *)p.dx + row * p.d + column, dx, p.d - column, vec);
+        accumulate4(dbias[c],
+                    store_grads<T>(p, dx, factor[c], row * p.d + column, p.d - column, vec));
     }
 }
 
@@ -208,27 +223,29 @@ static __device__ __forceinline__ void block_columns(const float4 (&part)[CHUNKS
 }
 
 /* Plain LayerNorm's backward. Each block walks every gridDim.x-th group of 8 rows and leaves its
- * sums for dw and db as row blockIdx.x of `partial_w` and `partial_b` (gridDim.x, D). Moves x and
- * dy in, dx out; the naive version adds dw and db atomically. */
+ * sums for dw, db and dbias as row blockIdx.x of three parts of `partial` (gridDim.x, D). Moves x,
+ * the residual and dy in, dx and the residual's gradient out; the naive version adds sums
+ * atomically. */
 template <typename T, int CHUNKS>
 static __global__ void __launch_bounds__(32 * WARPS)
-    layernorm_bwd_kernel(nn_layernorm_args p, float *partial_w, float *partial_b, bool vec)
+    layernorm_bwd_kernel(nn_layernorm_args p, float *partial, bool vec)
 {
     __shared__ float shared[WARPS * CHUNKS * HELD_COLUMNS];
-    float4 dw[CHUNKS], db[CHUNKS];
+    float4 dw[CHUNKS], db[CHUNKS], dbias[CHUNKS];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = make_float4(0.f, 0.f, 0.f, 0.f);
+    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = dbias[c] = make_float4(0.f, 0.f, 0.f, 0.f);
     for (int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5); row < p.m;
          row += (int64_t)gridDim.x * WARPS) {
-        backward_row<T, CHUNKS>(dw, db, p, row, vec);
+        backward_row<T, CHUNKS>(dw, db, dbias, p, row, vec);
     }
-    float *out_w = partial_w + blockIdx.x * p.d, *out_b = partial_b + blockIdx.x * p.d;
-    if (p.dw) {
-        block_columns<CHUNKS>(dw, shared, p.d, [=](int column, float v) { out_w[column] = v; });
-    }
-    if (p.db) {
-        block_columns<CHUNKS>(db, shared, p.d, [=](int column, float v) { out_b[column] = v; });
-    }
+    const int64_t part = gridDim.x * p.d;
+    float *out = partial + blockIdx.x * p.d;
+    auto keep = [&](int column, float v) { out[column] = v; };
+    if (p.dw) block_columns<CHUNKS>(dw, shared, p.d, keep);
+    out += part;
+    if (p.db) block_columns<CHUNKS>(db, shared, p.d, keep);
+    out += part;
+    if (p.dbias) block_columns<CHUNKS>(dbias, shared, p.d, keep);
 }
 
 /* The modulated backward: one block takes one sequence, whose rows give dshift and dscale; so these
@@ -239,12 +256,12 @@ static __global__ void __launch_bounds__(32 * WARPS)
 {
     __shared__ float shared[WARPS * CHUNKS * HELD_COLUMNS];
     int64_t segment = blockIdx.x;
-    float4 dw[CHUNKS], db[CHUNKS];
+    float4 dw[CHUNKS], db[CHUNKS], unused[CHUNKS];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = make_float4(0.f, 0.f, 0.f, 0.f);
+    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = unused[c] = make_float4(0.f, 0.f, 0.f, 0.f);
     for (int64_t row = p.offsets[segment] + (threadIdx.x >> 5); row < p.offsets[segment + 1];
          row += WARPS) {
-        backward_row<T, CHUNKS>(dw, db, p, row, vec);
+        backward_row<T, CHUNKS>(dw, db, unused, p, row, vec);
     }
     if (!p.dshift) return;
     T *dscale = (T *)p.dscale + segment * p.dmod_stride;
@@ -263,9 +280,9 @@ static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernor
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
     float mean = p.mean[row], rstd = p.rstd[row], sum_g = 0.f, sum_gx = 0.f;
-    float4 dy, xhat, gain, shift;
+    float4 dy, xhat, factor, gain, shift;
     for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-        upstream4<T>(dy, xhat, p, row, column, mean, rstd, vec);
+        upstream4<T>(dy, xhat, factor, p, row, column, mean, rstd, vec);
         affine4<T>(gain, shift, p, row, column, vec);
         float4 g = multiply4(dy, gain);
         sum_g += sum4(g);
@@ -274,29 +291,34 @@ static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernor
     sum_g = warp_sum(sum_g) / (float)p.d;
     sum_gx = warp_sum(sum_gx) / (float)p.d;
     for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-        upstream4<T>(dy, xhat, p, row, column, mean, rstd, vec);
+        upstream4<T>(dy, xhat, factor, p, row, column, mean, rstd, vec);
         affine4<T>(gain, shift, p, row, column, vec);
         float4 g = multiply4(dy, gain);
         float4 dx = make_float4(
             rstd * (g.x - sum_g - xhat.x * sum_gx), rstd * (g.y - sum_g - xhat.y * sum_gx),
             rstd * (g.z - sum_g - xhat.z * sum_gx), rstd * (g.w - sum_g - xhat.w * sum_gx));
-        store4_part((T *)p.dx + row * p.d + column, dx, p.d - column, vec);
+        store_grads<T>(p, dx, factor, row * p.d + column, p.d - column, vec);
     }
 }
 
-/* Rows wider than 1024: column sums of dy xhat and dy, one thread a column, rows in order. Grid y
- * is the sequence when modulated, else 1. */
+/* Rows wider than 1024: column sums of dy xhat, of dy and of the stored gradient of the residual,
+ * one thread a column, rows in order. Grid y is the sequence when modulated, else 1. */
 template <typename T>
 static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_args p)
 {
     int64_t column = (int64_t)blockIdx.x * 128 + threadIdx.x, segment = blockIdx.y;
     if (column >= p.d) return;
     int64_t from = p.scale ? p.offsets[segment] : 0, to = p.scale ? p.offsets[segment + 1] : p.m;
-    float dw = 0.f, db = 0.f;
+    float dw = 0.f, db = 0.f, dbias = 0.f;
     for (int64_t row = from; row < to; row++) {
         int64_t at = row * p.d + column;
         float x = load1((const T *)p.x + at), dy = load1((const T *)p.dy + at);
-        if (p.residual) x += load1((const T *)p.residual + at);
+        if (p.residual) {
+            float r = load1((const T *)p.residual + at);
+            if (p.drop.p > 0.f) r *= drop_factor4(p.drop, (uint64_t)at).x;
+            x += r;
+        }
+        if (p.dbias) dbias += load1((const T *)p.dresidual + at);
         dw += dy * ((x - p.mean[row]) * p.rstd[row]);
         db += dy;
     }
@@ -306,30 +328,31 @@ static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_a
     } else {
         if (p.dw) p.dw[column] += dw;
         if (p.db) p.db[column] += db;
+        if (p.dbias) p.dbias[column] += dbias;
     }
 }
 
-/* dw += the column sums of partial_w (rows, D), db += those of partial_b, each in a fixed order.
- * Grid (ceil(D / 32), 2): blocks of 32 x 8 threads take 32 columns of one of the two; thread row y
- * adds every 8th partial sum, then the 8 are added in order. */
-static __global__ void __launch_bounds__(256)
-    sum_partials_kernel(float *dw, float *db, const float *partial_w, const float *partial_b,
-                        int rows, int64_t d)
+/* Adds the column sums of the three parts of `partial` (rows, D) to dw, db and dbias, each in a
+ * fixed order. Grid (ceil(D / 32), 3): a block takes 32 columns of one of the three; thread row y
+ * adds every 32nd partial sum, then the 32 are added in order. */
+static __global__ void __launch_bounds__(32 * PARTIAL_ROWS)
+    sum_partials_kernel(float *dw, float *db, float *dbias, const float *partial, int rows,
+                        int64_t d)
 {
-    __shared__ float shared[8][33];
-    float *dst = blockIdx.y == 0 ? dw : db;
-    const float *partial = blockIdx.y == 0 ? partial_w : partial_b;
+    __shared__ float shared[PARTIAL_ROWS][33];
+    float *dst = blockIdx.y == 0 ? dw : blockIdx.y == 1 ? db : dbias;
     if (!dst) return;
+    partial += blockIdx.y * rows * d;
     int64_t column = (int64_t)blockIdx.x * 32 + threadIdx.x;
     float sum = 0.f;
     if (column < d) {
-#pragma unroll 4
-        for (int r = threadIdx.y; r < rows; r += 8) sum += partial[r * d + column];
+#pragma unroll 8
+        for (int r = threadIdx.y; r < rows; r += PARTIAL_ROWS) sum += partial[r * d + column];
     }
     shared[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y > 0 || column >= d) return;
-    for (int y = 1; y < 8; y++) sum += shared[y][threadIdx.x];
+    for (int y = 1; y < PARTIAL_ROWS; y++) sum += shared[y][threadIdx.x];
     dst[column] += sum;
 }
 
@@ -339,7 +362,7 @@ static __global__ void __launch_bounds__(256)
 /* All rows and vectors that a layernorm touches can be moved four elements at a time. */
 static bool layernorm_vec(const nn_layernorm_args *p)
 {
-    const void *typed[] = {p->x, p->residual, p->y, p->dy, p->dx, p->shift, p->scale};
+    const void *typed[] = {p->x, p->residual, p->y, p->dy, p->dx, p->dresidual, p->shift, p->scale};
     bool vec = p->d % 4 == 0 && nn_cuda_vec4(p->w, NN_F32) && nn_cuda_vec4(p->b, NN_F32) &&
                (!p->scale || p->mod_stride % 4 == 0);
     for (size_t i = 0; i < sizeof typed / sizeof typed[0]; i++) {
@@ -385,15 +408,14 @@ static void held_bwd(nn_cuda *cu, const nn_layernorm_args *p, bool vec)
         return;
     }
     int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, WARPS),
-                                  nn_cuda_min(2 * cu->multiprocessors, MAX_BACKWARD_BLOCKS));
-    float *partial_w = (float *)cu->workspace, *partial_b = partial_w + blocks * p->d;
-    layernorm_bwd_kernel<T, CHUNKS>
-        <<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, partial_w, partial_b, vec);
+                                  nn_cuda_min(3 * cu->multiprocessors, MAX_BACKWARD_BLOCKS));
+    float *partial = (float *)cu->workspace;
+    layernorm_bwd_kernel<T, CHUNKS><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, partial, vec);
     nn_cuda_check(cu, cudaGetLastError(), "layernorm_bwd_kernel");
-    if (!p->dw && !p->db) return;
-    dim3 threads(32, 8), grid((unsigned)nn_cuda_ceil_div(p->d, 32), 2);
-    sum_partials_kernel<<<grid, threads, 0, cu->stream>>>(p->dw, p->db, partial_w, partial_b,
-                                                          blocks, p->d);
+    if (!p->dw && !p->db && !p->dbias) return;
+    dim3 threads(32, PARTIAL_ROWS), grid((unsigned)nn_cuda_ceil_div(p->d, 32), 3);
+    sum_partials_kernel<<<grid, threads, 0, cu->stream>>>(p->dw, p->db, p->dbias, partial, blocks,
+                                                          p->d);
     nn_cuda_check(cu, cudaGetLastError(), "sum_partials_kernel");
 }
 
@@ -414,7 +436,7 @@ template <typename T> static void layernorm_bwd(nn_cuda *cu, const nn_layernorm_
             wide_bwd_kernel<T>
                 <<<(unsigned)nn_cuda_ceil_div(p->m, WARPS), 32 * WARPS, 0, cu->stream>>>(*p, vec);
         }
-        if (p->scale ? p->dshift != NULL : (p->dw || p->db)) {
+        if (p->scale ? p->dshift != NULL : (p->dw || p->db || p->dbias)) {
             dim3 grid((unsigned)nn_cuda_ceil_div(p->d, 128), p->scale ? (unsigned)p->segments : 1);
             wide_columns_kernel<T><<<grid, 128, 0, cu->stream>>>(*p);
         }

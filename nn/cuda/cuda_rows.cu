@@ -1,5 +1,5 @@
-/* nn/cuda/cuda_rows.cu: operations on whole rows: gathers and row tables, column blocks, bias
- * gradients, adaLN gates and mean pooling over each sequence.
+/* nn/cuda/cuda_rows.cu: operations on whole rows: gathers and row tables, column blocks, adaLN
+ * gates and mean pooling over each sequence.
  *
  * All are bound by memory. Kernels that write a row's elements take four neighbouring columns a
  * thread; kernels that sum over rows take a column a lane and keep a fixed order of rows, so that
@@ -64,54 +64,6 @@ static void run_row_sum(nn_cuda *cu, int64_t groups, int64_t d, const char *what
     dim3 grid((unsigned)groups, (unsigned)nn_cuda_ceil_div(d, 32)), threads(32, SUM_ROWS);
     row_sum_kernel<<<grid, threads, 0, cu->stream>>>(d, range, term, store);
     nn_cuda_check(cu, cudaGetLastError(), what);
-}
-
-/* ---- bias gradients ----------------------------------------------------------------------------
- */
-
-/* Two passes: up to 64 groups of rows leave partial sums (groups, columns), which one group then
- * adds to dst. Reads src once. */
-template <typename T> static void bias_grad(nn_cuda *cu, const nn_columns_args *p)
-{
-    const T *src = (const T *)p->src;
-    float *dst = (float *)p->dst, *partial = (float *)cu->workspace;
-    int64_t m = p->m, columns = p->columns, stride = p->src_stride;
-    int64_t groups = nn_cuda_min(nn_cuda_ceil_div(m, 64), 64);
-    groups = nn_cuda_min(groups, (int64_t)(NN_CUDA_WORKSPACE / sizeof(float)) / columns);
-    if (groups < 1) groups = 1;
-    int64_t rows = nn_cuda_ceil_div(m, groups);
-    auto slice = [=] __device__(int64_t g, int64_t & from, int64_t & to) {
-        from = g * rows;
-        to = from + rows < m ? from + rows : m;
-    };
-    auto term = [=] __device__(int64_t k, int64_t, int64_t c) {
-        return load1(src + k * stride + c);
-    };
-    if (groups == 1) {
-        run_row_sum(cu, 1, columns, "bias_grad", slice, term,
-                    [=] __device__(int64_t, int64_t c, float v, int64_t) { dst[c] += v; });
-        return;
-    }
-    run_row_sum(
-        cu, groups, columns, "bias_grad", slice, term,
-        [=] __device__(int64_t g, int64_t c, float v, int64_t) { partial[g * columns + c] = v; });
-    run_row_sum(
-        cu, 1, columns, "bias_grad",
-        [=] __device__(int64_t, int64_t & from, int64_t & to) {
-            from = 0;
-            to = groups;
-        },
-        [=] __device__(int64_t k, int64_t, int64_t c) { return partial[k * columns + c]; },
-        [=] __device__(int64_t, int64_t c, float v, int64_t) { dst[c] += v; });
-}
-
-void nn_cuda_bias_grad(nn_backend *be, const nn_columns_args *p)
-{
-    if (p->m == 0 || p->columns == 0) return;
-    if (p->dtype == NN_BF16)
-        bias_grad<bf16>(nn_cuda_of(be), p);
-    else
-        bias_grad<float>(nn_cuda_of(be), p);
 }
 
 /* ---- row tables --------------------------------------------------------------------------------
