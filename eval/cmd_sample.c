@@ -1,5 +1,6 @@
 /* eval/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the field's
  * KEY.npy files, and what they were made with as sampling.json beside them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -12,6 +13,7 @@ typedef struct options {
     eval_common common;
     const char *dataset, *splits, *split, *subset, *out, *tensors;
     bool resume;
+    const char *heading;
     eval_editing_options editing;
 } options;
 
@@ -26,6 +28,8 @@ static const me_opt own_table[] = {
     {.name = "out", .type = ME_OPT_STRING, AT(out), .value = "DIR", .help = "folder for KEY.npy (also -o)"},
     {.name = "safetensors", .type = ME_OPT_STRING, AT(tensors), .value = "FILE", .help = "all motions in one file, too"},
     {.name = "resume", .type = ME_OPT_BOOL, AT(resume), .help = "leave what OUT already holds, made with the same options"},
+    {.name = "heading", .type = ME_OPT_CHOICE, AT(heading), .fallback = "zero", .choices = "zero|source",
+     .help = "where a motion first faces: zero as the reference's decoder leaves it (trap 12), or as its source"},
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -87,6 +91,7 @@ static me_code describe(char **out, const sampling *s, me_err *err)
         {"s_max", me_value_int(a, s_max)},
         {"batch", me_value_int(a, s_max ? 0 : how->batch)},
         {"seed", me_value_int(a, s->o->editing.seed)},
+        {"heading", me_value_string(a, s->o->heading)},
         {"precision", me_value_string(a, s->o->editing.precision)},
     };
     me_code code = ME_OK;
@@ -142,9 +147,8 @@ static me_code choose_jobs(sampling *s, me_err *err)
     return ME_OK;
 }
 
-static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err)
+static me_code write_motion(const sampling *s, int64_t job, const motion_clip *clip, me_err *err)
 {
-    sampling *s = arg;
     const char *key = s->jobs[job].key;
     me_code code = motion_sample_write_npy(s->o->out, key, clip, s->texts[job], err);
     if (code || !s->tensors) return code;
@@ -154,6 +158,20 @@ static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err
     if (!copy) return me_fail_mem(err, "the samples");
     memcpy(copy, clip->pose, bytes);
     return put(s->arena, s->tensors, key, me_value_array(s->arena, ME_F32, 2, shape, copy), err);
+}
+
+static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err)
+{
+    const sampling *s = arg;
+    if (strcmp(s->o->heading, "source") != 0) return write_motion(s, job, clip, err);
+    const size_t bytes = (size_t)(clip->frames * MOTION_POSE) * sizeof *clip->pose;
+    motion_clip turned = {.frames = clip->frames, .pose = malloc(bytes)};
+    if (!turned.pose) return me_fail_mem(err, "a sample");
+    memcpy(turned.pose, clip->pose, bytes);
+    motion_set_heading(&turned, motion_heading(s->jobs[job].source->pose));
+    me_code code = write_motion(s, job, &turned, err);
+    free(turned.pose);
+    return code;
 }
 
 static me_code prepare(sampling *s, eval_call *call, me_err *err)
