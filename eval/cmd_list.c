@@ -81,7 +81,7 @@ static void list_devices(me_writer *w, bool docs)
 static void list_commands(me_writer *w, bool docs)
 {
     for (int i = 0; eval_commands[i]; i++) {
-        me_writer_printf(w, "%-10s %s\n", eval_commands[i]->name, eval_commands[i]->summary);
+        me_writer_printf(w, "%-11s %s\n", eval_commands[i]->name, eval_commands[i]->summary);
         if (docs) me_writer_printf(w, "%s\n\n", eval_commands[i]->doc);
     }
 }

@@ -41,7 +41,7 @@ void eval_print_overview(me_writer *out)
                      "usage: mebench COMMAND [options] [FILE...]\n\ncommands:\n",
                      me_version());
     for (int i = 0; i < COMMAND_COUNT; i++)
-        me_writer_printf(out, "  %-10s %s\n", eval_commands[i]->name, eval_commands[i]->summary);
+        me_writer_printf(out, "  %-11s %s\n", eval_commands[i]->name, eval_commands[i]->summary);
     me_writer_printf(
         out,
         "\n`mebench help COMMAND` or `mebench COMMAND --help` says more.\n"

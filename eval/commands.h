@@ -60,6 +60,7 @@ struct eval_command {
     X(eval)                                                                                        \
     X(embed)                                                                                       \
     X(report)                                                                                      \
+    X(leaderboard)                                                                                 \
     X(inspect)                                                                                     \
     X(convert)                                                                                     \
     X(synth)                                                                                       \

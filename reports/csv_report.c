@@ -5,11 +5,11 @@
 #include "core/csv.h"
 #include "reports/page.h"
 
-static void put_number(me_writer *w, double x, bool last)
+static void put_number(me_writer *w, double x)
 {
     char text[40] = "";
     if (!isnan(x)) snprintf(text, sizeof text, "%.10g", x);
-    me_csv_put(w, text, last);
+    me_csv_put(w, text, false);
 }
 
 static void put_header(me_writer *w)
@@ -22,8 +22,10 @@ static void put_header(me_writer *w)
         snprintf(high, sizeof high, "%s_high", report_labels[c]);
         me_csv_put(w, report_labels[c], false);
         me_csv_put(w, low, false);
-        me_csv_put(w, high, c == REPORT_COLUMNS - 1);
+        me_csv_put(w, high, false);
     }
+    me_csv_put(w, "keys_sha256", false);
+    me_csv_put(w, "tmr_sha256", true);
 }
 
 static void put_row(me_writer *w, const report_table_data *t, const report_row *r)
@@ -37,10 +39,13 @@ static void put_row(me_writer *w, const report_table_data *t, const report_row *
     me_csv_put(w, r->subset, false);
     me_csv_put(w, n, false);
     for (int c = 0; c < REPORT_COLUMNS; c++) {
-        put_number(w, r->value[c], false);
-        put_number(w, r->lo[c], false);
-        put_number(w, r->hi[c], c == REPORT_COLUMNS - 1);
+        put_number(w, r->value[c]);
+        put_number(w, r->lo[c]);
+        put_number(w, r->hi[c]);
     }
+    /* Lines of two hashes must not be compared: they stand in each. */
+    me_csv_put(w, t->keys, false);
+    me_csv_put(w, t->tmr, true);
 }
 
 static me_code csv_write(me_writer *w, const me_value *result, const report_options *options,

@@ -189,6 +189,8 @@ report_table_data *report_table_new(report_builder *b, const char *protocol_name
     const bool to_target = strcmp(direction, "generated_to_target") == 0;
     report_table_data *t = &page->table[page->tables];
     *t = (report_table_data){.protocol = protocol_name, .direction = direction};
+    t->keys = report_text_at(b->result, "provenance/keys_sha256", "");
+    t->tmr = report_text_at(b->result, "provenance/tmr_sha256", "");
     t->row = ME_NEW_ARRAY(b->arena, capacity, report_row);
     int64_t n = report_queries(protocol, batch);
     t->title = me_arena_printf(b->arena, "%s, %s",
@@ -380,7 +382,7 @@ static void note_left_out(report_builder *b, const report_table_data *t)
                     unknown);
 }
 
-void report_note_published(report_builder *b)
+void report_note_published(report_builder *b, int first)
 {
     if (!b->options->published) return;
     if (!b->benchmark) {
@@ -398,7 +400,7 @@ void report_note_published(report_builder *b)
             "beside another "
             "set.",
             b->benchmark);
-    for (int i = 0; i < b->page->tables; i++)
+    for (int i = first; i < b->page->tables; i++)
         if (strcmp(b->page->table[i].direction, "generated_to_target") == 0)
             note_left_out(b, &b->page->table[i]);
     report_note(b, "No trustworthy generated-to-source value has been published.");
@@ -422,7 +424,7 @@ static int64_t split_items(const me_value *result)
 }
 
 /* Which published rows could stand beside this: the result says, or the dataset's size suggests. */
-void report_find_benchmark(report_builder *b, const me_value *published)
+static void find_benchmark(report_builder *b, const me_value *published)
 {
     const me_value *stated = metric_result_at(b->result, "provenance/benchmark");
     const me_value *known = me_dict_get(published, "benchmarks");
@@ -457,27 +459,36 @@ static void result_page(report_builder *b)
     note_variants(b);
     note_fid(b);
     note_unbiased(b);
-    report_note_published(b);
+    report_note_published(b, 0);
     report_note_warnings(b);
+}
+
+void report_builder_look(report_builder *b, const me_value *document, const me_value *published)
+{
+    b->result = document;
+    b->subset = report_text_at(document, "provenance/subset", "all");
+    b->complete = report_length_at(document, "samples/missing") == 0 &&
+                  (strcmp(b->subset, "all") != 0 ||
+                   report_int_at(document, "samples/evaluated") == split_items(document));
+    b->benchmark = NULL;
+    b->guessed = false;
+    if (published) find_benchmark(b, published);
 }
 
 me_code report_page_make(report_page *out, me_arena *arena, const me_value *result,
                          const report_options *options, me_err *err)
 {
     memset(out, 0, sizeof *out);
-    report_builder b = {.page = out, .arena = arena, .result = result, .options = options};
+    report_builder b = {.page = out, .arena = arena, .options = options};
+    me_value *published = NULL;
     out->name = report_text_at(result, "name", "submission");
-    b.subset = report_text_at(result, "provenance/subset", "all");
-    b.complete = report_length_at(result, "samples/missing") == 0 &&
-                 (strcmp(b.subset, "all") != 0 ||
-                  report_int_at(result, "samples/evaluated") == split_items(result));
-    if (options->published) {
-        me_value *published;
-        me_code code = report_published(&published, arena, err);
-        if (code != ME_OK) return code;
-        report_find_benchmark(&b, published);
-    }
-    if (me_string_equals(me_dict_get(result, "schema"), REPORT_REPRODUCTION_SCHEMA))
+    me_code code = options->published ? report_published(&published, arena, err) : ME_OK;
+    if (code != ME_OK) return code;
+    const me_value *schema = me_dict_get(result, "schema");
+    report_builder_look(&b, result, published);
+    if (me_string_equals(schema, REPORT_BOARD_SCHEMA))
+        report_board_page(&b, published);
+    else if (me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
         report_reproduction_page(&b);
     else
         result_page(&b);

@@ -26,7 +26,9 @@ typedef struct report_table_data {
     const char *caption;   /* what was searched where, how many were used and dropped */
     const char *protocol;  /* "batch32" */
     const char *direction; /* "generated_to_target" */
-    const char *reason;    /* why there are no rows, or NULL */
+    const char *keys,
+        *tmr;           /* hashes of the scored items and of the embedder; "" where not stated */
+    const char *reason; /* why there are no rows, or NULL */
     int rows;
     report_row *row;
 } report_table_data;

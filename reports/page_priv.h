@@ -47,10 +47,20 @@ void report_add_baselines(report_builder *b, report_table_data *t);
 report_row *report_published_row(report_builder *b, report_table_data *t, const me_value *system);
 /* All of those that do not stand in the table yet. */
 void report_add_published(report_builder *b, report_table_data *t);
-void report_find_benchmark(report_builder *b, const me_value *published);
-void report_note_published(report_builder *b);
+/* Turns to a document: what it was computed on, and what was published on that. `published`: the
+ * parsed data file, or NULL. */
+void report_builder_look(report_builder *b, const me_value *document, const me_value *published);
+/* Of the tables from `first` on. */
+void report_note_published(report_builder *b, int first);
+/* How many items, of which split and subset. */
+void report_note_items(report_builder *b);
 void report_note_warnings(report_builder *b);
 
+/* The tables of a document with "rows": trivial rows, rows, published ones. */
+void report_add_row_tables(report_builder *b);
+
+/* The page of a board (schema REPORT_BOARD_SCHEMA). */
+void report_board_page(report_builder *b, const me_value *published);
 /* The page of a study (schema REPORT_REPRODUCTION_SCHEMA); page and document are set. */
 void report_reproduction_page(report_builder *b);
 

@@ -1,5 +1,5 @@
-/* reports/report.h: writers of a result document (metrics/result.h) or of a study's
- * (eval/reproduce.h). Each takes the document as a
+/* reports/report.h: writers of a result document (metrics/result.h) of a study's
+ * (eval/reproduce.h) and of a board (eval/cmd_leaderboard.c). Each takes the document as a
  * tree, so that a saved result.json gives the same pages as a fresh run. To add one: a file that
  * defines `const report report_NAME`, and its name in the list.
  */
@@ -12,6 +12,9 @@
 /* A study: "rows", each with the "protocols" of a result as means over seeds, beside what all rows
  * share, as a result has it. */
 #define REPORT_REPRODUCTION_SCHEMA "mebench.reproduction/1"
+
+/* A leaderboard: "groups", each of which holds what a study does, of results on the same items. */
+#define REPORT_BOARD_SCHEMA "mebench.board/1"
 
 /* Whether a document can be written at all; ME_EFORMAT with what is missing. */
 me_code report_check(const me_value *document, const char *name, me_err *err);

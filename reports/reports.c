@@ -19,7 +19,8 @@ const report *report_find(const char *name)
     return NULL;
 }
 
-static me_code check_reproduction(const me_value *document, const char *name, me_err *err)
+/* A document with "rows". */
+static me_code check_rows(const me_value *document, const char *name, me_err *err)
 {
     static const struct {
         const char *path;
@@ -43,9 +44,18 @@ static me_code check_reproduction(const me_value *document, const char *name, me
 
 me_code report_check(const me_value *document, const char *name, me_err *err)
 {
-    if (me_string_equals(me_dict_get(document, "schema"), REPORT_REPRODUCTION_SCHEMA))
-        return check_reproduction(document, name, err);
-    return metric_result_check(document, name, err);
+    const me_value *schema = me_dict_get(document, "schema");
+    if (me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
+        return check_rows(document, name, err);
+    if (!me_string_equals(schema, REPORT_BOARD_SCHEMA))
+        return metric_result_check(document, name, err);
+    const me_value *groups = me_dict_get(document, "groups");
+    me_code code = groups && groups->kind == ME_LIST
+                       ? ME_OK
+                       : me_fail(err, ME_EFORMAT, "%s: a board without a list of groups", name);
+    for (size_t i = 0; !code && i < groups->as.list.length; i++)
+        code = check_rows(groups->as.list.items[i], name, err);
+    return code;
 }
 
 report_options report_options_default(void)

@@ -62,6 +62,15 @@ static void add_table(report_builder *b, const me_value *rows, const char *proto
 /* ---- notes -------------------------------------------------------------------------------------
  */
 
+void report_note_items(report_builder *b)
+{
+    report_note(b, "N: %lld of the %lld items of the split \"%s\", subset %s; keys %.12s.",
+                (long long)report_int_at(b->result, "samples/evaluated"),
+                (long long)report_int_at(b->result, "samples/split_keys"),
+                report_text_at(b->result, "provenance/split", "?"), b->subset,
+                report_text_at(b->result, "provenance/keys_sha256", "?"));
+}
+
 static size_t seeds_of(const me_value *row)
 {
     return report_length_at(row, "seeds");
@@ -141,7 +150,7 @@ static void note_fid(report_builder *b, const me_value *rows)
                     (long long)report_int_at(b->result, "samples/evaluated"), text);
 }
 
-void report_reproduction_page(report_builder *b)
+void report_add_row_tables(report_builder *b)
 {
     static const char *const protocols[] = {"batch32", "full"};
     const me_value *rows = me_dict_get(b->result, "rows");
@@ -149,11 +158,13 @@ void report_reproduction_page(report_builder *b)
         for (int p = 0; p < 2; p++)
             add_table(b, rows, protocols[p],
                       d == 0 ? "generated_to_target" : "generated_to_source");
-    report_note(b, "N: %lld of the %lld items of the split \"%s\", subset %s; keys %.12s.",
-                (long long)report_int_at(b->result, "samples/evaluated"),
-                (long long)report_int_at(b->result, "samples/split_keys"),
-                report_text_at(b->result, "provenance/split", "?"), b->subset,
-                report_text_at(b->result, "provenance/keys_sha256", "?"));
+}
+
+void report_reproduction_page(report_builder *b)
+{
+    const me_value *rows = me_dict_get(b->result, "rows");
+    report_add_row_tables(b);
+    report_note_items(b);
     note_intervals(b, rows);
     for (int i = 0; i < b->page->tables; i++)
         if (strcmp(b->page->table[i].direction, "generated_to_target") == 0) {
@@ -161,6 +172,6 @@ void report_reproduction_page(report_builder *b)
             note_beside(b, &b->page->table[i]);
         }
     note_fid(b, rows);
-    report_note_published(b);
+    report_note_published(b, 0);
     report_note_warnings(b);
 }

@@ -1,0 +1,341 @@
+/* eval/cmd_leaderboard.c: `mebench leaderboard`: many results side by side, best first. Numbers
+ * stand in one table only where they were computed on the same items (the hash of their keys), by
+ * the same embedder in the same form; others are refused, or stand in a table of their own. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "eval/commands.h"
+#include "metrics/result.h"
+#include "reports/page.h"
+
+typedef struct options {
+    eval_common common;
+    const char *format, *sort, *protocol, *name;
+    bool groups, baselines, published, source_table;
+} options;
+
+#define AT(member) .offset = offsetof(options, member)
+
+// clang-format off
+static const me_opt table[] = {
+    {.name = "groups", .type = ME_OPT_BOOL, AT(groups),
+     .help = "results on other items or by another embedder get tables of their own; without it they are an error"},
+    {.name = "sort", .type = ME_OPT_CHOICE, AT(sort), .fallback = "R@1", .choices = "R@1|R@2|R@3|R@5|R@10|MedR|AvgR",
+     .help = "generated-to-target value to sort by"},
+    {.name = "protocol", .type = ME_OPT_CHOICE, AT(protocol), .fallback = "full", .choices = "full|batch32",
+     .help = "whose value sorts"},
+    {.name = "name", .type = ME_OPT_STRING, AT(name), .fallback = "leaderboard", .value = "TEXT", .help = "of the document"},
+    {.name = "format", .type = ME_OPT_STRING, AT(format), .fallback = "table", .value = "NAME",
+     .help = "table, json, csv, markdown or latex (`mebench list reports`)"},
+    {.name = "baselines", .type = ME_OPT_BOOL, AT(baselines), .fallback = "true",
+     .help = "ground truth, copy-source and chance"},
+    {.name = "published", .type = ME_OPT_BOOL, AT(published), .fallback = "true",
+     .help = "published rows of the same subset"},
+    {.name = "source-table", .type = ME_OPT_BOOL, AT(source_table), .fallback = "true",
+     .help = "the generated-to-source table too"},
+    EVAL_COMMON_OPTIONS,
+};
+// clang-format on
+
+/* What must be equal for numbers to be comparable. */
+static const char *const deciding[] = {"keys_sha256", "tmr_sha256", "gelu"};
+static const char *const deciding_names[] = {"the set of scored items", "the embedder",
+                                             "the form of GELU"};
+enum { DECIDING = sizeof deciding / sizeof *deciding };
+
+typedef struct board {
+    const options *o;
+    me_arena *arena;
+    me_err *err;
+    me_value *groups;   /* list */
+    const char **first; /* (groups) the file that each was made of */
+} board;
+
+static me_code put(const board *b, me_value *dict, const char *key, const me_value *v)
+{
+    return dict && v ? me_dict_put(b->arena, dict, key, (me_value *)v, b->err)
+                     : me_fail_mem(b->err, "a leaderboard");
+}
+
+static me_code put_text(const board *b, me_value *dict, const char *key, const char *text)
+{
+    return put(b, dict, key, text ? me_value_string(b->arena, text) : NULL);
+}
+
+static const char *text_at(const me_value *v, const char *path, const char *fallback)
+{
+    const me_value *s = metric_result_at(v, path);
+    return s && s->kind == ME_STRING ? s->as.string.data : fallback;
+}
+
+static const char *fact(const me_value *document, int which)
+{
+    return text_at(me_dict_get(document, "provenance"), deciding[which], "not stated");
+}
+
+/* ---- groups ------------------------------------------------------------------------------------
+ */
+
+/* Copies of the entries that `keys` names. */
+static me_code pick(const board *b, me_value **out, const me_value *from, const char *const *keys)
+{
+    *out = me_value_new(b->arena, ME_DICT);
+    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
+    for (int i = 0; keys[i] && !code; i++)
+        if (me_dict_get(from, keys[i])) code = put(b, *out, keys[i], me_dict_get(from, keys[i]));
+    return code;
+}
+
+static me_code shared_protocols(const board *b, me_value **out, const me_value *from)
+{
+    static const char *const kept[] = {"n",       "batches", "batch_size", "seed",
+                                       "dropped", "reason",  "chance",     NULL};
+    *out = me_value_new(b->arena, ME_DICT);
+    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
+    for (size_t i = 0; !code && i < from->as.dict.length; i++) {
+        me_value *part;
+        if (from->as.dict.values[i]->kind != ME_DICT) continue;
+        code = pick(b, &part, from->as.dict.values[i], kept);
+        if (!code) code = put(b, *out, from->as.dict.keys[i]->as.string.data, part);
+    }
+    return code;
+}
+
+/* The trivial rows, without those about one submission. */
+static me_code trivial_rows(const board *b, me_value **out, const me_value *from)
+{
+    *out = me_value_new(b->arena, ME_DICT);
+    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
+    for (size_t i = 0; from && from->kind == ME_DICT && !code && i < from->as.dict.length; i++) {
+        const char *name = from->as.dict.keys[i]->as.string.data;
+        if (strncmp(name, "submission", 10) != 0)
+            code = put(b, *out, name, from->as.dict.values[i]);
+    }
+    return code;
+}
+
+static me_code new_group(board *b, me_value **out, const me_value *document, const char *file)
+{
+    static const char *const kept[] = {"keys_sha256", "subset",    "split", "tmr",
+                                       "tmr_sha256",  "benchmark", "gelu",  NULL};
+    static const char *const samples[] = {"dataset", "split_keys", "evaluated", "missing", NULL};
+    me_value *group = me_value_new(b->arena, ME_DICT), *rows = me_value_new(b->arena, ME_LIST);
+    me_value *part;
+    *out = group;
+    me_code code = pick(b, &part, me_dict_get(document, "samples"), samples);
+    if (!code) code = put(b, group, "samples", part);
+    if (!code) code = shared_protocols(b, &part, me_dict_get(document, "protocols"));
+    if (!code) code = put(b, group, "protocols", part);
+    if (!code) code = trivial_rows(b, &part, me_dict_get(document, "baselines"));
+    if (!code) code = put(b, group, "baselines", part);
+    if (!code) code = pick(b, &part, me_dict_get(document, "provenance"), kept);
+    if (!code) code = put(b, group, "provenance", part);
+    if (!code) code = put(b, group, "rows", rows);
+    b->first[b->groups->as.list.length] = file;
+    return code ? code : me_list_append(b->arena, b->groups, group, b->err);
+}
+
+/* The group that a document belongs to, new where there is none; that is refused without --groups.
+ */
+static me_code find_group(board *b, me_value **out, const me_value *document, const char *file)
+{
+    int differs = 0;
+    for (size_t i = 0; i < b->groups->as.list.length; i++) {
+        *out = b->groups->as.list.items[i];
+        for (differs = 0; differs < DECIDING; differs++)
+            if (strcmp(fact(*out, differs), fact(document, differs)) != 0) break;
+        if (differs == DECIDING) return ME_OK;
+    }
+    if (b->groups->as.list.length && !b->o->groups)
+        return me_fail(
+            b->err, ME_EDATA,
+            "%s and %s differ in %s (%.12s, N %lld, and %.12s, N %lld), so their numbers "
+            "do not compare; --groups puts them into tables of their own",
+            b->first[b->groups->as.list.length - 1], file, deciding_names[differs],
+            fact(*out, differs), (long long)metric_result_number(*out, "samples/evaluated"),
+            fact(document, differs),
+            (long long)metric_result_number(document, "samples/evaluated"));
+    return new_group(b, out, document, file);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------
+ */
+
+static bool name_taken(const me_value *rows, const char *name)
+{
+    for (size_t i = 0; i < rows->as.list.length; i++)
+        if (me_string_equals(me_dict_get(rows->as.list.items[i], "name"), name)) return true;
+    return false;
+}
+
+/* Values and intervals alone, of the protocols of a result or of a study's row. */
+static me_code row_protocols(const board *b, me_value **out, const me_value *from)
+{
+    static const char *const kept[] = {"R@1",  "R@2",  "R@3",  "R@5",          "R@10",
+                                       "MedR", "AvgR", "ci95", "ci95_queries", NULL};
+    static const char *const directions[] = {"generated_to_target", "generated_to_source"};
+    *out = me_value_new(b->arena, ME_DICT);
+    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
+    for (size_t i = 0; from && from->kind == ME_DICT && !code && i < from->as.dict.length; i++) {
+        me_value *protocol = me_value_new(b->arena, ME_DICT), *block;
+        for (int d = 0; d < 2 && !code; d++) {
+            const me_value *m = me_dict_get(from->as.dict.values[i], directions[d]);
+            if (!m || m->kind != ME_DICT) continue;
+            code = pick(b, &block, m, kept);
+            if (!code) code = put(b, protocol, directions[d], block);
+        }
+        if (!code) code = put(b, *out, from->as.dict.keys[i]->as.string.data, protocol);
+    }
+    return code;
+}
+
+/* A row of what holds "protocols" and perhaps "seeds". */
+static me_code add_row(const board *b, me_value *group, const me_value *from, const char *name,
+                       const me_value *document, const char *file)
+{
+    me_value *row = me_value_new(b->arena, ME_DICT), *rows = me_dict_get(group, "rows"), *part;
+    const me_value *provenance = me_dict_get(document, "provenance");
+    if (name_taken(rows, name)) name = me_arena_printf(b->arena, "%s (%s)", name, file);
+    me_code code = put_text(b, row, "name", name);
+    if (!code) code = put_text(b, row, "file", file);
+    if (!code && me_dict_get(from, "seeds"))
+        code = put(b, row, "seeds", me_dict_get(from, "seeds"));
+    static const char *const facts[] = {"dataset_sha256", "precision", "generated_sha256",
+                                        "mebench", "device"};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts && !code; i++)
+        if (me_dict_get(provenance, facts[i]))
+            code = put(b, row, facts[i], me_dict_get(provenance, facts[i]));
+    if (!code && me_dict_get(from, "fid")) {
+        static const char *const fid[] = {"value", "sd", NULL};
+        code = pick(b, &part, me_dict_get(from, "fid"), fid);
+        if (!code) code = put(b, row, "fid", part);
+    }
+    if (!code) code = row_protocols(b, &part, me_dict_get(from, "protocols"));
+    if (!code) code = put(b, row, "protocols", part);
+    return code ? code : me_list_append(b->arena, rows, row, b->err);
+}
+
+/* A folder stands for the document in it. */
+static const char *document_in(const board *b, const char *path)
+{
+    static const char *const names[] = {"result.json", "results.json"};
+    if (!me_is_directory(path)) return path;
+    for (int i = 0; i < 2; i++) {
+        const char *inside = me_path_join(b->arena, path, names[i]);
+        if (inside && me_file_exists(inside)) return inside;
+    }
+    return path;
+}
+
+static me_code add_file(board *b, const char *path)
+{
+    me_value *document = NULL, *group = NULL;
+    const char *file = document_in(b, path);
+    me_code code = me_json_read(&document, b->arena, file, b->err);
+    if (!code) code = report_check(document, file, b->err);
+    if (code) return code;
+    const me_value *schema = me_dict_get(document, "schema");
+    if (me_string_equals(schema, REPORT_BOARD_SCHEMA))
+        return me_fail(b->err, ME_EUSAGE, "%s: a leaderboard is made of results, not of boards",
+                       file);
+    if (!metric_result_at(document, "provenance/keys_sha256"))
+        return me_fail(b->err, ME_EFORMAT,
+                       "%s: provenance/keys_sha256 is absent, so nobody can tell what was scored",
+                       file);
+    code = find_group(b, &group, document, file);
+    if (code) return code;
+    if (!me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
+        return add_row(b, group, document, text_at(document, "name", "submission"), document, file);
+    const me_value *rows = me_dict_get(document, "rows");
+    for (size_t i = 0; i < rows->as.list.length && !code; i++) {
+        const me_value *row = rows->as.list.items[i];
+        code = add_row(b, group, row, me_dict_get(row, "name")->as.string.data, document, file);
+    }
+    return code;
+}
+
+/* ---- order -------------------------------------------------------------------------------------
+ */
+
+typedef struct ranked {
+    double value; /* smaller is better */
+    size_t place;
+    me_value *row;
+} ranked;
+
+static int better_first(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    if (isnan(x->value) != isnan(y->value)) return isnan(x->value) ? 1 : -1;
+    if (x->value < y->value) return -1;
+    return x->value > y->value ? 1 : (x->place > y->place) - (x->place < y->place);
+}
+
+static me_code sort_rows(const board *b, me_value *rows)
+{
+    const size_t n = rows->as.list.length;
+    ranked *all = ME_NEW_ARRAY(b->arena, n, ranked);
+    const char *path = me_arena_printf(b->arena, "protocols/%s/generated_to_target/%s",
+                                       b->o->protocol, b->o->sort);
+    if (!all || !path) return me_fail_mem(b->err, "a leaderboard");
+    double sign = -1;
+    for (int c = 0; c < REPORT_COLUMNS; c++)
+        if (!strcmp(report_labels[c], b->o->sort) && report_lower_is_better[c]) sign = 1;
+    for (size_t i = 0; i < n; i++)
+        all[i] = (ranked){sign * metric_result_number(rows->as.list.items[i], path), i,
+                          rows->as.list.items[i]};
+    qsort(all, n, sizeof *all, better_first);
+    for (size_t i = 0; i < n; i++) rows->as.list.items[i] = all[i].row;
+    return ME_OK;
+}
+
+static me_code run_leaderboard(eval_call *call, me_err *err)
+{
+    const options *o = call->options;
+    const report *writer = report_find(o->format);
+    const report_options reports = {
+        .published = o->published, .baselines = o->baselines, .source = o->source_table};
+    if (!writer)
+        return me_fail(err, ME_EUSAGE,
+                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    board b = {.o = o,
+               .arena = call->arena,
+               .err = err,
+               .groups = me_value_new(call->arena, ME_LIST),
+               .first = ME_NEW_ARRAY(call->arena, call->operands, const char *)};
+    me_value *document = me_value_new(call->arena, ME_DICT);
+    if (!b.groups || !b.first) return me_fail_mem(err, "a leaderboard");
+    me_code code = ME_OK;
+    for (int i = 0; i < call->operands && !code; i++) code = add_file(&b, call->operand[i]);
+    for (size_t i = 0; i < b.groups->as.list.length && !code; i++)
+        code = sort_rows(&b, me_dict_get(b.groups->as.list.items[i], "rows"));
+    if (!code) code = put_text(&b, document, "schema", REPORT_BOARD_SCHEMA);
+    if (!code) code = put_text(&b, document, "name", o->name);
+    if (!code)
+        code = put_text(&b, document, "sorted_by",
+                        me_arena_printf(call->arena, "%s (%s)", o->sort, o->protocol));
+    if (!code) code = put(&b, document, "groups", b.groups);
+    return code ? code : writer->write(&call->out, document, &reports, err);
+}
+
+const eval_command eval_command_leaderboard = {
+    .name = "leaderboard",
+    .usage = "leaderboard [options] RESULT.json|FOLDER...",
+    .summary = "many results side by side, best first",
+    .doc =
+        "Takes result documents (`eval --json`, `eval --out`) and those of studies (`reproduce`), "
+        "or "
+        "the folders\n"
+        "that hold them. Numbers stand in one table only where the same items were scored by the "
+        "same embedder:\n"
+        "the hash of the keys decides, not the name of a subset. --format json is the board as a "
+        "document,\n"
+        "which `mebench report` lays out again.",
+    .options = table,
+    .options_size = sizeof(options),
+    .min_operands = 1,
+    .max_operands = -1,
+    .run = run_leaderboard,
+};
