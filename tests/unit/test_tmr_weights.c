@@ -3,6 +3,7 @@
 #include "tests/unit/tmr_data.h"
 
 #include "core/npy.h"
+#include "core/torch.h"
 
 static void expect_refusal(const char *path, me_code code, const char *part)
 {
@@ -86,6 +87,116 @@ Test(weights, a_missing_encoder_is_an_error_and_never_random_weights)
     expect_refusal(folder, ME_EIO, "no TMR checkpoint");
     make(&arena, folder, "last_weights");
     expect_refusal(folder, ME_EIO, "random weights");
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
+
+/* The encoder's tensors, their names behind `prefix`. */
+static me_value *state_of(me_arena *arena, tmr_encoder *e, const char *prefix)
+{
+    me_value *state = me_value_new(arena, ME_DICT);
+    for (int64_t i = 0; i < e->params.n; i++) {
+        const nn_param *p = &e->params.items[i];
+        float *host = ME_NEW_ARRAY(arena, nn_count(&p->tensor), float);
+        cr_assert_eq(nn_params_read(&e->params, p->name, host, NULL), ME_OK);
+        cr_assert_eq(me_dict_put(arena, state, me_arena_printf(arena, "%s%s", prefix, p->name),
+                                 me_value_array(arena, ME_F32, p->ndim, p->shape, host), NULL),
+                     ME_OK);
+    }
+    return state;
+}
+
+/* logs/checkpoints/last.ckpt, as Lightning keeps TMR: three encoders in one state. */
+static void write_last_checkpoint(me_arena *arena, const char *folder, tmr_encoder *e)
+{
+    static const float other[] = {1, 2};
+    const int64_t shape[] = {2};
+    me_value *root = me_value_new(arena, ME_DICT), *state = state_of(arena, e, "motion_encoder.");
+    me_dict_put(arena, state, "text_encoder.projection.bias",
+                me_value_array(arena, ME_F32, 1, shape, other), NULL);
+    me_dict_put(arena, state, "motion_decoder.final_layer.bias",
+                me_value_array(arena, ME_F32, 1, shape, other), NULL);
+    me_dict_put(arena, root, "epoch", me_value_int(arena, 7), NULL);
+    me_dict_put(arena, root, "state_dict", state, NULL);
+    make(arena, folder, "logs/checkpoints");
+    cr_assert_eq(
+        me_torch_write(me_path_join(arena, folder, "logs/checkpoints/last.ckpt"), root, NULL),
+        ME_OK);
+}
+
+static void write_statistics(me_arena *arena, const char *folder, const tmr_encoder *e)
+{
+    const int64_t shape[] = {MOTION_POSE};
+    const char *at = "stats/humanml3d/amass_feats";
+    make(arena, folder, at);
+    const char *mean = me_arena_printf(arena, "%s/%s/mean.pt", folder, at),
+               *std = me_arena_printf(arena, "%s/%s/std.pt", folder, at);
+    cr_assert_eq(me_torch_write(mean, me_value_array(arena, ME_F32, 1, shape, e->mean), NULL),
+                 ME_OK);
+    cr_assert_eq(me_torch_write(std, me_value_array(arena, ME_F32, 1, shape, e->std), NULL), ME_OK);
+}
+
+/* Opens the folder: which weights came, and the one thing said of them. */
+static void expect_loaded(const char *folder, nn_backend *be, const char *sha256, const char *said)
+{
+    tmr_encoder e;
+    me_err err = {0};
+    cr_assert_eq(tmr_open(&e, folder, be, &err), ME_OK, "%s", err.msg);
+    cr_expect_str_eq(e.sha256, sha256);
+    cr_assert_eq(e.notes.n, said ? 1 : 0);
+    if (said) cr_expect(strstr(e.notes.items[0], said), "%s", e.notes.items[0]);
+    cr_expect_not(e.random);
+    tmr_close(&e);
+}
+
+Test(weights, the_last_checkpoint_serves_where_last_weights_is_missing_and_never_wins_over_it)
+{
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    nn_backend *be = open_cpu(1);
+    tmr_encoder old, newer;
+    cr_assert_eq(tmr_open(&old, "random:1", be, NULL), ME_OK);
+    cr_assert_eq(tmr_open(&newer, "random:2", be, NULL), ME_OK);
+    write_text(&arena, folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
+    write_statistics(&arena, folder, &newer);
+    write_last_checkpoint(&arena, folder, &newer);
+    expect_loaded(folder, be, newer.sha256, "no last_weights; logs/checkpoints/last.ckpt is used");
+
+    /* Trap 15: the older file of weights is the one that the reference scores with. */
+    const char *pt = me_path_join(&arena, folder, "last_weights/motion_encoder.pt");
+    write_statistics(&arena, folder, &old);
+    make(&arena, folder, "last_weights");
+    expect_refusal(folder, ME_EIO, "silently score with random weights");
+    cr_assert_eq(me_torch_write(pt, state_of(&arena, &old, ""), NULL), ME_OK);
+    expect_loaded(folder, be, old.sha256,
+                  "last_weights/motion_encoder.pt is used, as the reference does; "
+                  "logs/checkpoints/last.ckpt beside it is not");
+    cr_assert_eq(remove(me_path_join(&arena, folder, "logs/checkpoints/last.ckpt")), 0);
+    expect_loaded(folder, be, old.sha256, NULL);
+    tmr_close(&old);
+    tmr_close(&newer);
+    nn_backend_close(be);
+    remove_folder(folder);
+    me_arena_release(&arena);
+}
+
+Test(weights, a_last_checkpoint_without_a_motion_encoder_is_refused)
+{
+    me_arena arena = {0};
+    char *folder = new_folder(&arena);
+    nn_backend *be = open_cpu(1);
+    tmr_encoder e;
+    cr_assert_eq(tmr_open(&e, "random:1", be, NULL), ME_OK);
+    write_statistics(&arena, folder, &e);
+    make(&arena, folder, "logs/checkpoints");
+    me_value *root = me_value_new(&arena, ME_DICT);
+    me_dict_put(&arena, root, "state_dict", state_of(&arena, &e, "encoder."), NULL);
+    cr_assert_eq(
+        me_torch_write(me_path_join(&arena, folder, "logs/checkpoints/last.ckpt"), root, NULL),
+        ME_OK);
+    expect_refusal(folder, ME_EFORMAT, "no tensor 'tokens'");
+    tmr_close(&e);
+    nn_backend_close(be);
     remove_folder(folder);
     me_arena_release(&arena);
 }
