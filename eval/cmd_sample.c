@@ -1,5 +1,6 @@
 /* eval/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the field's
  * KEY.npy files, and what they were made with as sampling.json beside them. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,15 +175,34 @@ static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err
     return code;
 }
 
+/* The dataset is read while the device is opened and the model goes there. */
+typedef struct reading {
+    motion_dataset *data;
+    const options *o;
+    me_code code;
+    me_err err;
+} reading;
+
+static void *read_dataset(void *arg)
+{
+    reading *r = arg;
+    const motion_dataset_options how = {.splits = r->o->splits, .joints = true, .hash = true};
+    r->code = motion_dataset_open(r->data, r->o->dataset, &how, &r->err);
+    return NULL;
+}
+
 static me_code prepare(sampling *s, eval_call *call, me_err *err)
 {
     const options *o = s->o;
-    const motion_dataset_options how = {.splits = o->splits, .joints = true, .hash = true};
-    me_code code = motion_dataset_open(&s->data, o->dataset, &how, err);
-    for (int64_t i = 0; i < s->data.notes.n && !code; i++)
-        me_warn(call->log, "%s", s->data.notes.items[i]);
+    reading r = {.data = &s->data, .o = o};
+    pthread_t thread;
+    const bool beside = pthread_create(&thread, NULL, read_dataset, &r) == 0;
+    if (!beside) read_dataset(&r);
+    me_code code = eval_editing_open(&s->editing, &o->editing, call->log, err);
+    if (beside) pthread_join(thread, NULL);
+    for (int64_t i = 0; i < s->data.notes.n; i++) me_warn(call->log, "%s", s->data.notes.items[i]);
+    if (!code && r.code) code = me_fail(err, r.code, "%s", r.err.msg);
     if (!code) code = eval_select(&s->match, call->arena, &s->data, o->split, o->subset, err);
-    if (!code) code = eval_editing_open(&s->editing, &o->editing, call->log, err);
     if (!code) code = note_or_compare(s, err);
     return code ? code : choose_jobs(s, err);
 }

@@ -276,7 +276,7 @@ static me_code fill(model_omnime_file *f, const state *s, nn_backend *be, me_err
     me_code code = nn_params_alloc(&f->params, be, err);
     if (code == ME_OK) code = nn_params_alloc(&f->frozen, be, err);
     /* What a file may lack keeps its initial value. */
-    if (code == ME_OK) code = model_omnime_net_initialize(&f->net, 0, err);
+    if (code == ME_OK) code = model_omnime_net_initialize_frozen(&f->net, 0, err);
     if (code == ME_OK) code = model_omnime_net_load(&f->net, s->tensors, s->prefix, err);
     return code == ME_OK ? model_omnime_net_tables(&f->net, err) : code;
 }

@@ -186,7 +186,7 @@ me_code model_omnime_net_declare(model_omnime_net *net, nn_params *params, nn_pa
     return code == ME_OK ? visit_all(net, NULL, err) : code;
 }
 
-me_code model_omnime_net_initialize(const model_omnime_net *net, uint64_t seed, me_err *err)
+me_code model_omnime_net_initialize_frozen(const model_omnime_net *net, uint64_t seed, me_err *err)
 {
     int64_t count = MODEL_OMNIME_STORED * net->config.width;
     float *table = malloc((size_t)count * sizeof *table);
@@ -196,6 +196,14 @@ me_code model_omnime_net_initialize(const model_omnime_net *net, uint64_t seed, 
     free(table);
     if (code == ME_OK)
         code = model_initialize(net->frozen, "feat_comb_coeff", MODEL_INIT_ONE, 1, seed, NULL, err);
+    return code == ME_OK ? visit(net, net->frozen, "", target_head_parts, COUNT(target_head_parts),
+                                 &seed, err)
+                         : code;
+}
+
+me_code model_omnime_net_initialize(const model_omnime_net *net, uint64_t seed, me_err *err)
+{
+    me_code code = model_omnime_net_initialize_frozen(net, seed, err);
     return code == ME_OK ? visit_all(net, &seed, err) : code;
 }
 
@@ -223,23 +231,26 @@ me_code model_omnime_net_load(const model_omnime_net *net, const me_value *state
 
 void model_omnime_interleaved(float *out, int64_t rows, int64_t width)
 {
-    for (int64_t p = 0; p < rows; p++)
-        for (int64_t k = 0; k < width / 2; k++) {
-            float w = expf((float)(2 * k) * (float)(-log(10000.0) / (double)width));
+    for (int64_t k = 0; k < width / 2; k++) {
+        float w = expf((float)(2 * k) * (float)(-log(10000.0) / (double)width));
+        for (int64_t p = 0; p < rows; p++) {
             out[p * width + 2 * k] = sinf((float)p * w);
             out[p * width + 2 * k + 1] = cosf((float)p * w);
         }
+    }
 }
 
 void model_omnime_halves(float *out, int64_t rows, int64_t width)
 {
     int64_t half = width / 2;
-    for (int64_t p = 0; p < rows; p++)
-        for (int64_t k = 0; k < half; k++) {
-            double angle = (double)p * pow(10000.0, -(double)k / (double)half);
+    for (int64_t k = 0; k < half; k++) {
+        const double w = pow(10000.0, -(double)k / (double)half);
+        for (int64_t p = 0; p < rows; p++) {
+            double angle = (double)p * w;
             out[p * width + k] = (float)sin(angle);
             out[p * width + half + k] = (float)cos(angle);
         }
+    }
 }
 
 void model_omnime_timestep(float out[MODEL_OMNIME_TAU], int64_t t)

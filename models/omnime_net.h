@@ -53,6 +53,8 @@ typedef struct model_omnime_net {
 me_code model_omnime_net_declare(model_omnime_net *net, nn_params *params, nn_params *frozen,
                                  const model_omnime_config *config, me_err *err);
 me_code model_omnime_net_initialize(const model_omnime_net *net, uint64_t seed, me_err *err);
+/* Those alone that a file may lack. */
+me_code model_omnime_net_initialize_frozen(const model_omnime_net *net, uint64_t seed, me_err *err);
 /* From a state dictionary in the reference's names behind `prefix`. Frozen parameters that it lacks
  * keep their values. */
 me_code model_omnime_net_load(const model_omnime_net *net, const me_value *state,

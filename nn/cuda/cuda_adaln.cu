@@ -2,7 +2,10 @@
  * way. Unfused, the backward reads and writes a row ten times (two LayerNorm reads, the sum of two
  * gradients, two passes of the gate); here it reads four rows and writes two.
  *
- * One warp takes one row and keeps it in registers. The sums over a sequence's rows go through the
+ * One warp takes one row and keeps it in registers. Rows of 128 to 1024 columns that fill whole
+ * 16-byte accesses of all lanes, which the models have, go through kernels of their own: there a
+ * block stays within one sequence, so that gate, shift and scale are read once, and all loads of a
+ * row are issued before the first is waited for. The sums over a sequence's rows go through the
  * workspace: blocks take PART_ROWS rows of one sequence each, and a second kernel adds the parts in
  * order, so that no sum depends on the order in which blocks run.
  */
@@ -204,8 +207,241 @@ static __global__ void __launch_bounds__(256)
     store1(place, load1(place) + total);
 }
 
+/* ---- whole accesses ----------------------------------------------------------------------------
+ */
+
+#define FORWARD_ROWS 32 /* of a sequence, by one block */
+#define BACKWARD_WARPS 4
+
+/* Sixteen bytes of a row, and what they hold as f32. */
+template <typename T> struct piece {
+    static constexpr int N = 16 / sizeof(T);
+    uint4 raw;
+    __device__ __forceinline__ void load(const void *row, int at)
+    {
+        raw = reinterpret_cast<const uint4 *>(row)[at];
+    }
+    __device__ __forceinline__ void store(void *row, int at) const
+    {
+        reinterpret_cast<uint4 *>(row)[at] = raw;
+    }
+    __device__ __forceinline__ void get(float (&v)[N]) const
+    {
+        const uint32_t word[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if constexpr (N == 4) {
+                v[i] = __uint_as_float(word[i]);
+            } else {
+                v[2 * i] = __uint_as_float(word[i] << 16);
+                v[2 * i + 1] = __uint_as_float(word[i] & 0xffff0000u);
+            }
+        }
+    }
+    __device__ __forceinline__ void set(const float (&v)[N])
+    {
+        uint32_t word[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if constexpr (N == 4) {
+                word[i] = __float_as_uint(v[i]);
+            } else {
+                __nv_bfloat162 pair = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
+                word[i] = *reinterpret_cast<const uint32_t *>(&pair);
+            }
+        }
+        raw = make_uint4(word[0], word[1], word[2], word[3]);
+    }
+};
+
+/* K pieces a lane; the row's columns are K * 32 * N. Grid (sequences, ceil(longest / 32)). */
+template <typename T, int K>
+static __global__ void __launch_bounds__(32 * WARPS) adaln_fwd_whole(nn_adaln_args p)
+{
+    constexpr int N = piece<T>::N, D = K * 32 * N;
+    int lane = threadIdx.x & 31, segment = blockIdx.x, end = p.offsets[segment + 1];
+    int from = p.offsets[segment] + (int)blockIdx.y * FORWARD_ROWS;
+    int row = from + (int)(threadIdx.x >> 5), to = min(from + FORWARD_ROWS, end);
+    if (row >= to) return;
+    piece<T> gate[K], shift[K], scale[K], x[K], h[K];
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+        x[k].load((const T *)p.x + (int64_t)row * D, k * 32 + lane);
+        h[k].load((const T *)p.h + (int64_t)row * D, k * 32 + lane);
+        gate[k].load((const T *)p.gate + segment * p.gate_stride, k * 32 + lane);
+        shift[k].load((const T *)p.shift + segment * p.mod_stride, k * 32 + lane);
+        scale[k].load((const T *)p.scale + segment * p.mod_stride, k * 32 + lane);
+    }
+    while (row < to) {
+        float held[K][N], sum = 0.f, squares = 0.f;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float a[N], b[N];
+            piece<T> out;
+            h[k].get(a);
+            gate[k].get(b);
+            x[k].get(held[k]);
+#pragma unroll
+            for (int i = 0; i < N; i++) held[k][i] += b[i] * a[i];
+            out.set(held[k]);
+            out.store((T *)p.sum + (int64_t)row * D, k * 32 + lane);
+            out.get(held[k]); /* as it was rounded */
+#pragma unroll
+            for (int i = 0; i < N; i++) sum += held[k][i];
+        }
+        int now = row;
+        row += WARPS;
+        if (row < to) {
+#pragma unroll
+            for (int k = 0; k < K; k++) {
+                x[k].load((const T *)p.x + (int64_t)row * D, k * 32 + lane);
+                h[k].load((const T *)p.h + (int64_t)row * D, k * 32 + lane);
+            }
+        }
+        float mean = warp_sum(sum) / (float)D;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                held[k][i] -= mean;
+                squares += held[k][i] * held[k][i];
+            }
+        }
+        float rstd = 1.f / sqrtf(warp_sum(squares) / (float)D + p.eps);
+        if (lane == 0 && p.mean) p.mean[now] = mean;
+        if (lane == 0 && p.rstd) p.rstd[now] = rstd;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float a[N], b[N];
+            piece<T> out;
+            scale[k].get(a);
+            shift[k].get(b);
+#pragma unroll
+            for (int i = 0; i < N; i++) held[k][i] = held[k][i] * rstd * (1.f + a[i]) + b[i];
+            out.set(held[k]);
+            out.store((T *)p.y + (int64_t)now * D, k * 32 + lane);
+        }
+    }
+}
+
+/* As adaln_bwd_kernel: grid (parts, sequences of the slice), here of 4 warps. */
+template <typename T, int K>
+static __global__ void __launch_bounds__(32 * BACKWARD_WARPS)
+    adaln_bwd_whole(nn_adaln_args p, float *partial, int64_t first)
+{
+    constexpr int N = piece<T>::N, D = K * 32 * N;
+    __shared__ float all[BACKWARD_WARPS][D];
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    int64_t segment = first + blockIdx.y;
+    int from = p.offsets[segment] + (int)blockIdx.x * PART_ROWS, end = p.offsets[segment + 1];
+    int to = from + PART_ROWS < end ? from + PART_ROWS : end;
+    if (from >= end) return;
+    piece<T> gate[K], scale[K];
+    float sums[SUMS][K][N];
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+        gate[k].load((const T *)p.gate + segment * p.gate_stride, k * 32 + lane);
+        scale[k].load((const T *)p.scale + segment * p.mod_stride, k * 32 + lane);
+#pragma unroll
+        for (int i = 0; i < N; i++) sums[0][k][i] = sums[1][k][i] = sums[2][k][i] = 0.f;
+    }
+    for (int row = from + warp; row < to; row += BACKWARD_WARPS) {
+        int64_t base = (int64_t)row * D;
+        piece<T> x[K], dy[K], more[K], h[K];
+        float mean = p.mean[row], rstd = p.rstd[row], sum_g = 0.f, sum_gx = 0.f;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            x[k].load((const T *)p.sum + base, k * 32 + lane);
+            dy[k].load((const T *)p.dy + base, k * 32 + lane);
+            more[k].raw = make_uint4(0, 0, 0, 0);
+            if (p.dsum) more[k].load((const T *)p.dsum + base, k * 32 + lane);
+            h[k].load((const T *)p.h + base, k * 32 + lane);
+        }
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float a[N], b[N], c[N];
+            x[k].get(a);
+            dy[k].get(b);
+            scale[k].get(c);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                float xhat = (a[i] - mean) * rstd, g = b[i] * (1.f + c[i]);
+                sums[1][k][i] += b[i];
+                sums[2][k][i] += b[i] * xhat;
+                sum_g += g;
+                sum_gx += g * xhat;
+            }
+        }
+        sum_g = warp_sum(sum_g) / (float)D;
+        sum_gx = warp_sum(sum_gx) / (float)D;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float a[N], b[N], c[N], dx[N], other[N];
+            piece<T> out;
+            x[k].get(a);
+            dy[k].get(b);
+            scale[k].get(c);
+            more[k].get(other);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                float xhat = (a[i] - mean) * rstd, g = b[i] * (1.f + c[i]);
+                dx[i] = rstd * (g - sum_g - xhat * sum_gx) + other[i];
+            }
+            out.set(dx);
+            out.store((T *)p.dx + base, k * 32 + lane);
+            out.get(dx); /* as it was rounded */
+            h[k].get(a);
+            gate[k].get(b);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                sums[0][k][i] += dx[i] * a[i];
+                dx[i] *= b[i];
+            }
+            out.set(dx);
+            out.store((T *)p.dh + base, k * 32 + lane);
+        }
+    }
+    if (!p.dgate) return;
+    float *out = partial + ((int64_t)blockIdx.y * gridDim.x + blockIdx.x) * SUMS * D;
+#pragma unroll
+    for (int s = 0; s < SUMS; s++) {
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+#pragma unroll
+            for (int i = 0; i < N; i += 4) {
+                store4(&all[warp][(k * 32 + lane) * N + i],
+                       make_float4(sums[s][k][i], sums[s][k][i + 1], sums[s][k][i + 2],
+                                   sums[s][k][i + 3]));
+            }
+        }
+        __syncthreads();
+        for (int c = threadIdx.x; c < D; c += 32 * BACKWARD_WARPS) {
+            float total = 0.f;
+#pragma unroll
+            for (int w = 0; w < BACKWARD_WARPS; w++) total += all[w][c];
+            out[s * D + c] = total;
+        }
+    }
+}
+
 /* ---- host --------------------------------------------------------------------------------------
  */
+
+/* Pieces a lane of rows that whole 16-byte accesses of all lanes fill; 0: other rows. */
+static int whole_pieces(const nn_adaln_args *p)
+{
+    const void *all[] = {p->x, p->h,  p->gate, p->shift, p->scale, p->sum,
+                         p->y, p->dy, p->dsum, p->dx,    p->dh};
+    int64_t size = p->dtype == NN_BF16 ? 2 : 4, row = p->d * size, pieces = row / (32 * 16);
+    bool whole = row % (32 * 16) == 0 && (pieces == 1 || pieces == 2 || pieces == 4) &&
+                 p->gate_stride * size % 16 == 0 && p->mod_stride * size % 16 == 0 &&
+                 p->m < INT32_MAX;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        whole = whole && ((uintptr_t)all[i] & 15) == 0;
+    }
+    return whole ? (int)pieces : 0;
+}
 
 static bool adaln_vec(const nn_adaln_args *p)
 {
@@ -221,26 +457,60 @@ static bool adaln_vec(const nn_adaln_args *p)
 template <typename T, int CHUNKS> static void forward(nn_cuda *cu, const nn_adaln_args *p)
 {
     unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, WARPS);
-    adaln_fwd_kernel<T, CHUNKS><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, adaln_vec(p));
-    nn_cuda_check(cu, cudaGetLastError(), "adaln_fwd_kernel");
+    dim3 grid((unsigned)p->segments, (unsigned)nn_cuda_ceil_div(p->longest, FORWARD_ROWS));
+    switch (whole_pieces(p)) {
+    case 1:
+        adaln_fwd_whole<T, 1><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        break;
+    case 2:
+        adaln_fwd_whole<T, 2><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        break;
+    case 4:
+        adaln_fwd_whole<T, 4><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        break;
+    default:
+        adaln_fwd_kernel<T, CHUNKS><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, adaln_vec(p));
+    }
+    nn_cuda_check(cu, cudaGetLastError(), "adaln_fwd");
+}
+
+/* The rows of n sequences from `first` on. */
+template <typename T, int CHUNKS>
+static void backward_slice(nn_cuda *cu, const nn_adaln_args *p, int64_t first, unsigned n,
+                           unsigned parts)
+{
+    float *partial = (float *)cu->workspace;
+    dim3 grid(parts, n);
+    switch (whole_pieces(p)) {
+    case 1:
+        adaln_bwd_whole<T, 1><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        break;
+    case 2:
+        adaln_bwd_whole<T, 2><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        break;
+    case 4:
+        adaln_bwd_whole<T, 4><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        break;
+    default:
+        adaln_bwd_kernel<T, CHUNKS>
+            <<<grid, 32 * WARPS, 0, cu->stream>>>(*p, partial, first, adaln_vec(p));
+    }
+    nn_cuda_check(cu, cudaGetLastError(), "adaln_bwd");
+    if (!p->dgate) return;
+    dim3 columns((unsigned)nn_cuda_ceil_div(SUMS * p->d, 256), n);
+    adaln_sums_kernel<T><<<columns, 256, 0, cu->stream>>>(*p, partial, first, (int)parts);
+    nn_cuda_check(cu, cudaGetLastError(), "adaln_sums_kernel");
 }
 
 /* As many sequences at a time as the workspace holds sums of. */
 template <typename T, int CHUNKS> static void backward(nn_cuda *cu, const nn_adaln_args *p)
 {
-    float *partial = (float *)cu->workspace;
     int64_t parts = nn_cuda_ceil_div(p->longest, PART_ROWS);
     int64_t slice = (int64_t)(NN_CUDA_WORKSPACE / sizeof(float)) / (parts * SUMS * p->d);
     slice = nn_cuda_min(slice, 65535);
     for (int64_t first = 0; first < p->segments; first += slice) {
         unsigned n = (unsigned)nn_cuda_min(slice, p->segments - first);
-        adaln_bwd_kernel<T, CHUNKS><<<dim3((unsigned)parts, n), 32 * WARPS, 0, cu->stream>>>(
-            *p, partial, first, adaln_vec(p));
-        nn_cuda_check(cu, cudaGetLastError(), "adaln_bwd_kernel");
-        if (!p->dgate) continue;
-        dim3 grid((unsigned)nn_cuda_ceil_div(SUMS * p->d, 256), n);
-        adaln_sums_kernel<T><<<grid, 256, 0, cu->stream>>>(*p, partial, first, (int)parts);
-        nn_cuda_check(cu, cudaGetLastError(), "adaln_sums_kernel");
+        backward_slice<T, CHUNKS>(cu, p, first, n, (unsigned)parts);
     }
 }
 
