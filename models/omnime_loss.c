@@ -91,38 +91,58 @@ static bool counts(const loss_run *r, int64_t sample)
     return t->text_kept[sample] && t->motion_kept[sample] && t->teaches[sample] && t->score[sample];
 }
 
+/* The head is run on the frames that weigh something, and on no others. */
+typedef struct labelled {
+    int32_t *row, *label; /* (n): a fusion row and its class */
+    int64_t n;
+    double counted, weighed;
+} labelled;
+
+static const float v_weights[] = {1, 0, 1};
+
+static bool label_frames(labelled *l, const loss_run *r)
+{
+    const nn_index *rows = r->at->source_rows;
+    const int64_t all = rows ? rows->n : 0;
+    *l = (labelled){.row = malloc((size_t)(2 * all + 1) * sizeof *l->row)};
+    if (!l->row) {
+        me_fail_mem(&r->ctx->err, "similarity classes");
+        return false;
+    }
+    l->label = l->row + all;
+    for (int64_t i = 0, k = 0; i < r->b->n; i++)
+        for (int32_t f = 0; f < r->b->source_rows[i] && k < all; f++, k++) {
+            if (!counts(r, i) || f >= r->truth->source_frames[i]) continue;
+            const int class = motion_similarity_class(r->truth->score[i][f]);
+            const float weight = r->w->class_weights ? v_weights[class] : 1;
+            l->counted++;
+            if (!(weight > 0)) continue;
+            l->weighed += (double)weight;
+            l->row[l->n] = rows->host[k];
+            l->label[l->n++] = class;
+        }
+    return true;
+}
+
 static nn_tensor *similarity_loss(const loss_run *r, const model_omnime_condition *condition)
 {
-    static const float v_weights[] = {1, 0, 1};
     nn_ctx *ctx = r->ctx;
-    int64_t rows = r->at->source_rows ? r->at->source_rows->n : 0, k = 0;
-    int32_t *label = malloc((size_t)(rows + 1) * sizeof *label);
-    if (!label) {
-        me_fail_mem(&ctx->err, "similarity classes");
-        return zero(ctx);
-    }
-    double counted = 0, weighed = 0;
-    for (int64_t i = 0; i < r->b->n; i++)
-        for (int32_t f = 0; f < r->b->source_rows[i] && k < rows; f++) {
-            bool counts_here = counts(r, i) && f < r->truth->source_frames[i];
-            int class = counts_here ? motion_similarity_class(r->truth->score[i][f]) : -1;
-            label[k++] = class;
-            counted += counts_here;
-            weighed += class < 0 ? 0 : r->w->class_weights ? (double)v_weights[class] : 1;
-        }
+    labelled l;
     nn_tensor *loss = zero(ctx);
-    if (weighed > 0) {
-        nn_tensor *device = nn_new(ctx, NN_I32, 1, &rows);
+    if (!label_frames(&l, r)) return loss;
+    if (l.n) {
+        nn_tensor *device = nn_new(ctx, NN_I32, 1, &l.n);
         if (ctx->err.code == ME_OK)
-            ctx->be->upload(ctx->be, device->data, label, (size_t)rows * sizeof *label);
+            ctx->be->upload(ctx->be, device->data, l.label, (size_t)l.n * sizeof *l.label);
         nn_tensor *v = r->w->class_weights ? nn_from_host(ctx, v_weights, 3, 1) : NULL;
-        nn_tensor *logits = as_f32(ctx, model_omnime_similarity(ctx, r->net, r->at, condition));
+        nn_index *rows = nn_index_new(ctx, l.row, l.n, r->at->source_rows->sources);
+        nn_tensor *logits = as_f32(ctx, model_omnime_similarity(ctx, r->net, rows, condition));
         /* The operation divides by the weights' sum, the reference by the frames counted, plus 1.
          */
         nn_tensor *mean = nn_cross_entropy(ctx, logits, device, v);
-        loss = nn_weighted_sum(ctx, &mean, (float[]){(float)(weighed / (counted + 1))}, 1);
+        loss = nn_weighted_sum(ctx, &mean, (float[]){(float)(l.weighed / (l.counted + 1))}, 1);
     }
-    free(label);
+    free(l.row);
     return loss;
 }
 

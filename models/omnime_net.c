@@ -396,11 +396,10 @@ model_omnime_condition model_omnime_fuse(nn_ctx *ctx, const model_omnime_net *ne
     return c;
 }
 
-nn_tensor *model_omnime_similarity(nn_ctx *ctx, const model_omnime_net *net,
-                                   const model_omnime_layout *layout,
+nn_tensor *model_omnime_similarity(nn_ctx *ctx, const model_omnime_net *net, nn_index *rows,
                                    const model_omnime_condition *condition)
 {
-    nn_tensor *x = nn_gather(ctx, condition->fused, layout->source_rows);
+    nn_tensor *x = nn_gather(ctx, condition->fused, rows);
     x = linear(ctx, net, "", "source_head.0", x, NN_ACT_SILU);
     x = linear(ctx, net, "", "source_head.2", x, NN_ACT_SILU);
     return linear(ctx, net, "", "source_head.4", x, NN_ACT_NONE);

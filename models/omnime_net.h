@@ -113,9 +113,9 @@ model_omnime_condition model_omnime_fuse(nn_ctx *ctx, const model_omnime_net *ne
                                          nn_tensor *text);
 /* Projects further texts as the fusion's input is: (m,D). */
 nn_tensor *model_omnime_project_text(nn_ctx *ctx, const model_omnime_net *net, nn_tensor *text);
-/* (source rows, classes) of the similarity head. */
-nn_tensor *model_omnime_similarity(nn_ctx *ctx, const model_omnime_net *net,
-                                   const model_omnime_layout *layout,
+/* (rows, classes) of the similarity head; `rows` are some of the fusion's, such as the layout's
+ * source_rows. */
+nn_tensor *model_omnime_similarity(nn_ctx *ctx, const model_omnime_net *net, nn_index *rows,
                                    const model_omnime_condition *condition);
 
 /* (n, 6D) modulations of every block: for timesteps t (n) with what the text adds. `out` has one a

@@ -260,7 +260,7 @@ static me_code check_outputs(parity *p, trained *m, const batch *b, const padded
     for (int i = 0; i < 4 && !code; i++)
         code = check_packed(p, frames[i].name, ctx, frames[i].x, io, frames[i].name, b->n, b->t,
                             b->target_frames, 1e-5, arena, err);
-    const nn_tensor *logits = model_omnime_similarity(ctx, &m->net, layout, condition);
+    const nn_tensor *logits = model_omnime_similarity(ctx, &m->net, layout->source_rows, condition);
     if (!code)
         code = check_packed(p, "source_logits", ctx, logits, io, "source_logits", b->n, b->s,
                             q->source_rows, 1e-5, arena, err);

@@ -384,7 +384,8 @@ static me_code check_variant(parity *p, nn_backend *be, const variant *v, me_err
         if (!code && v == variants) {
             nn_tape *tape = ctx->tape;
             ctx->tape = NULL;
-            code = nn_to_host(ctx, model_omnime_similarity(ctx, &t.net, &layout, &condition),
+            code = nn_to_host(ctx,
+                              model_omnime_similarity(ctx, &t.net, layout.source_rows, &condition),
                               logits, err);
             ctx->tape = tape;
             if (!code) check_released(p, host, logits);
