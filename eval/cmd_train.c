@@ -259,6 +259,8 @@ static me_code summary_json(eval_call *call, const training *t, const model_trai
         code = me_dict_put(a, scores, r->scores.name[i], finite(a, r->scores.value[i]), err);
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !code; i++)
         code = me_dict_put(a, root, rows[i].key, rows[i].value, err);
+    if (!code && r->peak_bytes)
+        code = me_dict_put(a, root, "device_memory", me_value_int(a, (int64_t)r->peak_bytes), err);
     if (!code) code = me_json_text(&text, a, root, err);
     if (!code) me_writer_printf(&call->out, "%s\n", text);
     return code;
@@ -275,6 +277,8 @@ static void summary_text(eval_call *call, const training *t, const model_train_r
             me_writer_printf(w, "  %-18s %8.2f\n", r->scores.name[i], r->scores.value[i]);
     me_info(call->log, "%.1f s, %.1f steps/s on %s", r->seconds, r->steps_per_second,
             t->be->device);
+    if (r->peak_bytes)
+        me_info(call->log, "at most %.2f GiB of its memory", (double)r->peak_bytes / 0x1p30);
 }
 
 static me_code run_train(eval_call *call, me_err *err)

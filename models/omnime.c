@@ -47,6 +47,7 @@ static const ablation ablations[] = {
     {"triplet-detach", ME_OPT_BOOL, FIELD(detach_text), NULL, 0, 0, NULL, NULL, "triplets do not move the texts"},    \
     {"retro-reduce", ME_OPT_CHOICE, FIELD(retro_reduce), "mean3", 0, 0, "mean3|sum", "NAME", "of the three predictions"}, \
     {"retro-mask", ME_OPT_CHOICE, FIELD(retro_mask), "valid", 0, 0, "valid|padded", "NAME", "frames averaged over; padded: as the reference"}, \
+    {"triplet-dist", ME_OPT_CHOICE, FIELD(triplet_dist), "l2", 0, 0, "l2|l2sq", "NAME", "distance of the triplets; l2sq: squared, as the paper writes"}, \
     {"triplet-pool", ME_OPT_CHOICE, FIELD(triplet_pool), "valid", 0, 0, "valid|all", "NAME", "frames that make a motion's vector; all: padded ones too, as the reference"}, \
     {"preserve", ME_OPT_CHOICE, FIELD(preserve), "code", 0, 0, "code|target|source|off", "NAME", "code: in batches of equal longest lengths; target, source: the paper's, against that motion"}, \
     {"drop-motion", ME_OPT_FLOAT, FIELD(drop_motion), "0.05", 0, 1, NULL, "P", "share of steps in which an item's source is dropped"}, \
@@ -104,6 +105,7 @@ static me_code read_options(omnime *m, const model_omnime_options *given, me_err
                                         .retro_padded = !strcmp(o->retro_mask, "padded"),
                                         .pool_padded = !strcmp(o->triplet_pool, "all"),
                                         .detach_text = o->detach_text,
+                                        .squared = !strcmp(o->triplet_dist, "l2sq"),
                                         .preserve_form =
                                             !strcmp(o->preserve, "code")     ? MODEL_PRESERVE_CODE
                                             : !strcmp(o->preserve, "target") ? MODEL_PRESERVE_TARGET

@@ -21,7 +21,7 @@ typedef struct model_omnime_options {
     double w_cls, w_retro, w_triplet, w_preserve; /* below 0: what `ablation` says */
     double margin;
     bool class_weights, detach_text;
-    const char *retro_reduce, *retro_mask, *triplet_pool, *preserve;
+    const char *retro_reduce, *retro_mask, *triplet_dist, *triplet_pool, *preserve;
     double drop_motion, drop_text, drop_both;
     const char *s_max; /* a number, or "batch" */
     const char *negatives;

@@ -192,7 +192,8 @@ static nn_tensor *triplet_loss(const loss_run *r, const model_omnime_condition *
     positive = as_f32(ctx, positive);
     nn_tensor *negative = as_f32(ctx, model_omnime_project_text(ctx, r->net, r->truth->negative));
     ctx->tape = tape;
-    return nn_triplet(ctx, motion, positive, negative, (float)r->w->margin);
+    return (r->w->squared ? nn_triplet_squared : nn_triplet)(ctx, motion, positive, negative,
+                                                             (float)r->w->margin);
 }
 
 /* ---- 6.5 and 6.7: where little was edited, little may change

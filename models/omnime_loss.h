@@ -21,6 +21,7 @@ typedef struct model_omnime_weights {
     bool retro_padded;  /* averaged over padded frames too, which adds a constant */
     bool pool_padded;   /* the triplet's motion is the mean over padded frames too */
     bool detach_text;   /* the triplet moves no text */
+    bool squared;       /* the triplet compares squared distances: the paper's */
     model_preserve preserve_form;
 } model_omnime_weights;
 

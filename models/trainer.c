@@ -385,6 +385,7 @@ me_code model_train(model *m, const model_train_options *o, const model_train_ru
     me_code closed = model_curves_close(s->curves, code == ME_OK ? err : NULL);
     me_code closed_too = model_curves_close(s->validation, code == ME_OK ? err : NULL);
     if (code == ME_OK) code = closed != ME_OK ? closed : closed_too;
+    r->peak_bytes = s->be->peak(s->be);
     if (s->ring) s->be->release(s->be, s->ring);
     if (opened) nn_ctx_close(&s->ctx);
     free(s->permutation);

@@ -46,6 +46,7 @@ typedef struct model_train_result {
     bool finished; /* false: stopped early, and saved */
     double loss;   /* of the last logged step */
     double seconds, steps_per_second;
+    size_t peak_bytes;   /* of device memory; 0 on the cpu */
     model_scores scores; /* of the last validation */
 } model_train_result;
 

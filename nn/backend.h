@@ -292,6 +292,7 @@ typedef struct nn_loss_args {
     const int32_t *labels;   /* (M) for cross-entropy; hidden (M,M) for info-nce */
     double denominator;
     float margin;
+    bool squared; /* triplet: by squared distances */
     float *value;
     float *scratch; /* loss_scratch(args) floats, kept from forward to backward */
     const float *upstream;
@@ -393,6 +394,8 @@ struct nn_backend {
     void (*graph_launch)(nn_backend *, void *graph);
     void (*graph_release)(nn_backend *, void *graph);
     double (*now)(nn_backend *); /* seconds, after waiting for the device */
+    /* The most device memory, in bytes, that was taken at a time since open; cpu: 0. */
+    size_t (*peak)(nn_backend *);
 };
 
 /* "auto" (cuda where one works, else cpu), "cpu", "cuda", "cuda:N". `threads` 0: all cores. */

@@ -139,6 +139,9 @@ nn_tensor *nn_kl(nn_ctx *ctx, nn_tensor *mu1, nn_tensor *lv1, nn_tensor *mu2, nn
  * torch has it. */
 nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive, nn_tensor *negative,
                       float margin);
+/* The same with d(u,v) = sum_j (u_j - v_j)^2. */
+nn_tensor *nn_triplet_squared(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive,
+                              nn_tensor *negative, float margin);
 /* sum_i weight_i loss_i over (1,1) tensors. */
 nn_tensor *nn_weighted_sum(nn_ctx *ctx, nn_tensor *const *losses, const float *weights, int n);
 

@@ -127,16 +127,29 @@ nn_tensor *nn_kl(nn_ctx *ctx, nn_tensor *mu1, nn_tensor *lv1, nn_tensor *mu2, nn
     return run_loss(ctx, (nn_loss_args){.kind = NN_LOSS_KL}, mu1, lv1, mu2, lv2);
 }
 
-nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive, nn_tensor *negative,
-                      float margin)
+static nn_tensor *triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive, nn_tensor *negative,
+                          float margin, bool squared)
 {
     if (nn_failed(ctx)) return nn_poison(ctx);
     if (!alike(anchor, positive) || !alike(anchor, negative)) {
         return nn_op_fail(ctx, "nn_triplet", "%s, %s and %s differ", nn_shape(anchor).s,
                           nn_shape(positive).s, nn_shape(negative).s);
     }
-    return run_loss(ctx, (nn_loss_args){.kind = NN_LOSS_TRIPLET, .margin = margin}, anchor,
-                    positive, negative, NULL);
+    return run_loss(ctx,
+                    (nn_loss_args){.kind = NN_LOSS_TRIPLET, .margin = margin, .squared = squared},
+                    anchor, positive, negative, NULL);
+}
+
+nn_tensor *nn_triplet(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive, nn_tensor *negative,
+                      float margin)
+{
+    return triplet(ctx, anchor, positive, negative, margin, false);
+}
+
+nn_tensor *nn_triplet_squared(nn_ctx *ctx, nn_tensor *anchor, nn_tensor *positive,
+                              nn_tensor *negative, float margin)
+{
+    return triplet(ctx, anchor, positive, negative, margin, true);
 }
 
 nn_tensor *nn_weighted_sum(nn_ctx *ctx, nn_tensor *const *losses, const float *weights, int n)

@@ -171,20 +171,24 @@ static bool triplet_shape(self_work *w, me_arena *arena)
 
 static nn_tensor *triplet_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
 {
-    (void)w;
-    return nn_triplet(ctx, in[0], in[1], in[2], 0.5f);
+    return w->c->flags ? nn_triplet_squared(ctx, in[0], in[1], in[2], 0.5f)
+                       : nn_triplet(ctx, in[0], in[1], in[2], 0.5f);
 }
 
 static void triplet_reference(const self_work *w, double *const *in, double *out)
 {
+    const bool squared = w->c->flags;
+    const double shift = squared ? 0 : 1e-6;
     *out = 0;
     for (int64_t i = 0; i < w->c->m; i++) {
         double near = 0, far = 0;
         for (int64_t k = i * w->c->d; k < (i + 1) * w->c->d; k++) {
-            near += pow(in[0][k] - in[1][k] + 1e-6, 2);
-            far += pow(in[0][k] - in[2][k] + 1e-6, 2);
+            near += pow(in[0][k] - in[1][k] + shift, 2);
+            far += pow(in[0][k] - in[2][k] + shift, 2);
         }
-        *out += fmax(0, 0.5 + sqrt(near) - sqrt(far)) / w->c->m;
+        if (!squared) near = sqrt(near);
+        if (!squared) far = sqrt(far);
+        *out += fmax(0, 0.5 + near - far) / w->c->m;
     }
 }
 
@@ -333,6 +337,7 @@ const self_case nn_self_cases[] = {
     {"kl",              33,  31,  0,   0,  0, 0},
     {"kl",              3,   257, 0,   0,  1, 0},
     {"triplet",         33,  100, 0,   0,  0, 0},
+    {"triplet",         33,  100, 0,   0,  1, 0},
     {"weighted_sum",    1,   1,   0,   0,  0, 0},
     {NULL, 0, 0, 0, 0, 0, 0}};
 

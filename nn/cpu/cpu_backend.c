@@ -160,6 +160,12 @@ static void cpu_graph_launch(nn_backend *be, void *graph)
     g->fn(g->arg);
 }
 
+static size_t cpu_peak(nn_backend *be)
+{
+    (void)be;
+    return 0;
+}
+
 static double cpu_now(nn_backend *be)
 {
     (void)be;
@@ -229,6 +235,7 @@ static const nn_backend cpu_slots = {
     .graph_launch = cpu_graph_launch,
     .graph_release = cpu_release,
     .now = cpu_now,
+    .peak = cpu_peak,
 };
 
 /* "AMD EPYC 7B13" from /proc/cpuinfo, where there is one. */

@@ -206,25 +206,26 @@ static void kl_backward(const loss *l, double upstream)
 /* ---- triplet: a, b, c = anchor, positive, negative ----------------------------------------------
  */
 
-/* PyTorch's pairwise distance adds 1e-6 to every difference. */
+/* PyTorch's pairwise distance adds 1e-6 to every difference; squared distances are plain. */
 #define TRIPLET_EPS 1e-6
 
-static double distance(const float *x, const float *y, int64_t n)
+static double distance(const float *x, const float *y, int64_t n, bool squared)
 {
     double sum = 0;
     for (int64_t j = 0; j < n; j++) {
-        double apart = (double)x[j] - y[j] + TRIPLET_EPS;
+        double apart = (double)x[j] - y[j] + (squared ? 0 : TRIPLET_EPS);
         sum += apart * apart;
     }
-    return sqrt(sum);
+    return squared ? sum : sqrt(sum);
 }
 
 /* Adds share times the gradient of distance(x, y), which is `d`. */
 static void distance_backward(float *dx, float *dy, const float *x, const float *y, int64_t from,
-                              int64_t n, double d, double share)
+                              int64_t n, double d, double share, bool squared)
 {
+    const double by = squared ? 2 * share : share / d, eps = squared ? 0 : TRIPLET_EPS;
     for (int64_t j = from; d > 0 && j < from + n; j++) {
-        double g = share * ((double)x[j] - y[j] + TRIPLET_EPS) / d;
+        double g = by * ((double)x[j] - y[j] + eps);
         add(dx, j, g);
         add(dy, j, -g);
     }
@@ -235,7 +236,8 @@ static double triplet_forward(const loss *l)
     int64_t d = l->args.d;
     double total = 0;
     for (int64_t at = 0; at < l->args.m * d; at += d) {
-        double near = distance(l->a + at, l->b + at, d), far = distance(l->a + at, l->c + at, d);
+        double near = distance(l->a + at, l->b + at, d, l->args.squared);
+        double far = distance(l->a + at, l->c + at, d, l->args.squared);
         total += fmax(0, (double)l->args.margin + near - far);
     }
     return l->args.m ? total / (double)l->args.m : 0;
@@ -246,10 +248,11 @@ static void triplet_backward(const loss *l, double upstream)
     int64_t d = l->args.d;
     double share = upstream / (double)l->args.m;
     for (int64_t at = 0; at < l->args.m * d; at += d) {
-        double near = distance(l->a + at, l->b + at, d), far = distance(l->a + at, l->c + at, d);
+        double near = distance(l->a + at, l->b + at, d, l->args.squared);
+        double far = distance(l->a + at, l->c + at, d, l->args.squared);
         if ((double)l->args.margin + near - far <= 0) continue;
-        distance_backward(l->da, l->db, l->a, l->b, at, d, near, share);
-        distance_backward(l->da, l->dc, l->a, l->c, at, d, far, -share);
+        distance_backward(l->da, l->db, l->a, l->b, at, d, near, share, l->args.squared);
+        distance_backward(l->da, l->dc, l->a, l->c, at, d, far, -share, l->args.squared);
     }
 }
 

@@ -145,6 +145,18 @@ static double now(nn_backend *be)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static size_t peak(nn_backend *be)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    cudaMemPool_t pool;
+    uint64_t bytes = 0;
+    cudaError_t code = cudaDeviceGetDefaultMemPool(&pool, cu->device);
+    if (code == cudaSuccess)
+        code = cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemHigh, &bytes);
+    nn_cuda_check(cu, code, "asking for the memory in use");
+    return (size_t)bytes + NN_CUDA_WORKSPACE;
+}
+
 /* ---- opening -----------------------------------------------------------------------------------
  */
 
@@ -224,6 +236,7 @@ static const nn_backend table = {
     .graph_launch = graph_launch,
     .graph_release = graph_release,
     .now = now,
+    .peak = peak,
 };
 
 /* Finds the device and refuses what the kernels cannot run on. */

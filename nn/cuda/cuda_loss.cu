@@ -263,16 +263,18 @@ template <typename T> static void kl_bwd(nn_cuda *cu, const nn_loss_args *p)
  */
 
 /* sqrt(sum (u - v + 1e-6)^2), the same in every lane. torch.nn.functional.pairwise_distance adds
- * the 1e-6. */
+ * the 1e-6; squared distances are plain. */
 template <typename T>
-static __device__ __forceinline__ float distance(const T *u, const T *v, int64_t d, int lane)
+static __device__ __forceinline__ float distance(const T *u, const T *v, int64_t d, int lane,
+                                                 bool squared)
 {
-    float sum = 0.f;
+    float sum = 0.f, shift = squared ? 0.f : DISTANCE_SHIFT;
     for (int64_t c = lane; c < d; c += 32) {
-        float x = load1(u + c) - load1(v + c) + DISTANCE_SHIFT;
+        float x = load1(u + c) - load1(v + c) + shift;
         sum += x * x;
     }
-    return sqrtf(warp_sum(sum));
+    sum = warp_sum(sum);
+    return squared ? sum : sqrtf(sum);
 }
 
 /* scratch: each row's loss (M). */
@@ -281,9 +283,10 @@ template <typename T> static void triplet_fwd(nn_cuda *cu, const nn_loss_args *p
     const T *a = (const T *)p->a, *b = (const T *)p->b, *c = (const T *)p->c;
     float *terms = p->scratch, margin = p->margin;
     int64_t d = p->d;
+    bool squared = p->squared;
     run_warp_rows(cu, p->m, "triplet_fwd", [=] __device__(int64_t row, int lane) {
-        float near = distance(a + row * d, b + row * d, d, lane);
-        float far = distance(a + row * d, c + row * d, d, lane);
+        float near = distance(a + row * d, b + row * d, d, lane, squared);
+        float far = distance(a + row * d, c + row * d, d, lane, squared);
         if (lane == 0) terms[row] = fmaxf(0.f, margin + near - far);
     });
     run_sum(cu, p->value, p->m, (double)p->m, "triplet_fwd",
@@ -296,15 +299,21 @@ template <typename T> static void triplet_bwd(nn_cuda *cu, const nn_loss_args *p
     T *da = (T *)p->da, *db = (T *)p->db, *dc = (T *)p->dc;
     const float *terms = p->scratch, *upstream = p->upstream;
     int64_t d = p->d, m = p->m;
+    bool squared = p->squared;
     run_warp_rows(cu, m, "triplet_bwd", [=] __device__(int64_t row, int lane) {
         if (terms[row] <= 0.f) return;
-        float near = distance(a + row * d, b + row * d, d, lane);
-        float far = distance(a + row * d, c + row * d, d, lane), up = *upstream / (float)m;
-        float by_near = near > 0.f ? up / near : 0.f, by_far = far > 0.f ? up / far : 0.f;
+        float up = *upstream / (float)m, shift = squared ? 0.f : DISTANCE_SHIFT;
+        float by_near = 2.f * up, by_far = by_near;
+        if (!squared) {
+            float near = distance(a + row * d, b + row * d, d, lane, false);
+            float far = distance(a + row * d, c + row * d, d, lane, false);
+            by_near = near > 0.f ? up / near : 0.f;
+            by_far = far > 0.f ? up / far : 0.f;
+        }
         for (int64_t at = row * d + lane; at < (row + 1) * d; at += 32) {
             float x = load1(a + at);
-            float to_near = by_near * (x - load1(b + at) + DISTANCE_SHIFT);
-            float to_far = by_far * (x - load1(c + at) + DISTANCE_SHIFT);
+            float to_near = by_near * (x - load1(b + at) + shift);
+            float to_far = by_far * (x - load1(c + at) + shift);
             if (da) add1(da + at, to_near - to_far);
             if (db) add1(db + at, -to_near);
             if (dc) add1(dc + at, to_far);
