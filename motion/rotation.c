@@ -26,7 +26,7 @@ void motion_aa_to_matrix(const float aa[3], float r[9])
     float theta = norm3(aa);
     float half = theta * 0.5f;
     float sine, w;
-    sincosf(half, &sine, &w);
+    sincosf(half, &sine, &w); /* the bits of sinf and cosf */
     float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sine / theta;
     float x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
     float two_s = 2.0f / (w * w + x * x + y * y + z * z);

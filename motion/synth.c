@@ -143,7 +143,8 @@ static bool make_group(group *gr, int64_t index, const motion_synth_options *o)
     static bool (*const make[])(group *, const motion_synth_options *,
                                 me_rng *) = {make_star, make_twins, make_chain};
     uint32_t kind = me_rng_below(&g, 3);
-    for (int tries = 0; tries < 400; tries++) {
+    /* Usual ranges need few tries; of the shortest ones, few scripts in a thousand fit. */
+    for (int tries = 0; tries < 20000; tries++) {
         memset(gr, 0, sizeof *gr);
         gr->person = motion_synth_person_draw(&g);
         motion_synth_script_draw(&gr->script[0], &g);
@@ -161,11 +162,13 @@ static me_code check(const motion_synth_options *o, me_err *err)
         return me_fail(err, ME_EUSAGE,
                        "synth: %lld pairs were asked for, 1 to 100000000 are possible",
                        (long long)o->pairs);
-    if (o->min_frames < 20 || o->max_frames > SYNTH_MAX_FRAMES || o->max_frames < o->min_frames)
+    if (o->min_frames < 1 || o->max_frames < MOTION_SYNTH_SHORT ||
+        o->max_frames > SYNTH_MAX_FRAMES || o->max_frames < o->min_frames)
         return me_fail(err, ME_EUSAGE,
-                       "synth: clips of %lld to %lld frames were asked for, the bounds must lie in "
-                       "20..%d and ascend",
-                       (long long)o->min_frames, (long long)o->max_frames, SYNTH_MAX_FRAMES);
+                       "synth: clips of %lld to %lld frames were asked for; the longest must have "
+                       "%d to %d, since the shortest actions and their edits take about 50",
+                       (long long)o->min_frames, (long long)o->max_frames, MOTION_SYNTH_SHORT,
+                       SYNTH_MAX_FRAMES);
     if (!(o->val_share >= 0 && o->test_share >= 0 && o->val_share + o->test_share <= 1))
         return me_fail(err, ME_EUSAGE,
                        "synth: shares of val %g and test %g were asked for, they must not be "

@@ -29,12 +29,15 @@
 #include "core/log.h"
 #include "motion/motion.h"
 
-#define MOTION_SYNTH_GROUP 4 /* pairs of a group */
+#define MOTION_SYNTH_GROUP 4  /* pairs of a group */
+#define MOTION_SYNTH_SHORT 55 /* frames: clips can always be found that are no longer than this */
+#define MOTION_SYNTH_LONG 600 /* frames: no clip is longer */
 
 typedef struct motion_synth_options {
     int64_t pairs; /* >= 1 */
     uint64_t seed;
-    int64_t min_frames, max_frames; /* of every clip; 0: 40, 200 */
+    int64_t min_frames, max_frames; /* of every clip; 0: 40, 200; max_frames from
+                                       MOTION_SYNTH_SHORT to _LONG */
     double val_share, test_share;   /* of the groups, spread evenly; both 0: all train */
     bool no_joints;                 /* leave joint positions out (a third less memory) */
 } motion_synth_options;

@@ -11,12 +11,13 @@
 #include "core/rng.h"
 #include "motion/mat3.h"
 #include "motion/motion.h"
+#include "motion/synth.h"
 
 #define SYNTH_DEGREES (MOTION_PI / 180)
 #define SYNTH_PHASES 4    /* at most */
 #define SYNTH_MOVES 64    /* of one foot */
 #define SYNTH_GESTURES 32 /* of both legs together */
-#define SYNTH_MAX_FRAMES 600
+#define SYNTH_MAX_FRAMES MOTION_SYNTH_LONG
 
 /* ---- what is done ---- */
 typedef enum {

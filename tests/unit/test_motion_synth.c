@@ -93,11 +93,34 @@ Test(synth, refuses_what_it_cannot_make)
     err = (me_err){0};
     cr_expect_eq(motion_synth(&d, &o, NULL, &err), ME_EUSAGE);
     o = motion_synth_defaults(4, 1);
-    o.min_frames = o.max_frames = 20;
+    o.max_frames = MOTION_SYNTH_SHORT - 1;
     err = (me_err){0};
     cr_expect_eq(motion_synth(&d, &o, NULL, &err), ME_EUSAGE);
-    cr_expect(strstr(err.msg, "wider"));
+    cr_expect(strstr(err.msg, "must have 55 to 600"), "%s", err.msg);
+    o.pairs = 40;
+    o.min_frames = o.max_frames = MOTION_SYNTH_LONG;
+    err = (me_err){0};
+    cr_expect_eq(motion_synth(&d, &o, NULL, &err), ME_EUSAGE);
+    cr_expect(strstr(err.msg, "wider"), "%s", err.msg);
     cr_expect_eq(d.arena.total, 0);
+}
+
+Test(synth, finds_the_shortest_motions_of_any_seed)
+{
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        motion_dataset d;
+        me_err err = {0};
+        motion_synth_options o = motion_synth_defaults(400, seed);
+        o.min_frames = 20;
+        o.max_frames = MOTION_SYNTH_SHORT;
+        o.no_joints = true;
+        cr_assert_eq(motion_synth(&d, &o, NULL, &err), ME_OK, "%s", err.msg);
+        for (int64_t i = 0; i < d.n; i++) {
+            cr_assert_leq(d.pairs[i].source.frames, MOTION_SYNTH_SHORT);
+            cr_assert_leq(d.pairs[i].target.frames, MOTION_SYNTH_SHORT);
+        }
+        motion_dataset_close(&d);
+    }
 }
 
 static int by_text(const void *a, const void *b)
