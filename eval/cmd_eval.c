@@ -135,20 +135,6 @@ static me_code write_embeddings(const eval_run *r, const char *folder, me_arena 
     return code;
 }
 
-static me_code write_report(const report *writer, const char *path, const me_value *result,
-                            const report_options *o, me_err *err)
-{
-    me_writer w;
-    me_code code = me_writer_open(&w, path, err);
-    if (code) return code;
-    if ((code = writer->write(&w, result, o, err))) {
-        me_writer_abort(&w);
-        return code;
-    }
-    return me_writer_commit(&w, err);
-}
-
-/* result.json last: where it stands, everything else does. */
 static me_code write_folder(const eval_run *r, const options *o, const report_options *reports,
                             me_arena *arena, me_err *err)
 {
@@ -156,13 +142,7 @@ static me_code write_folder(const eval_run *r, const options *o, const report_op
     if (!code)
         code = metric_ranks_write(me_path_join(arena, o->out, "ranks.csv"), &r->evaluation, err);
     if (!code && o->embeddings) code = write_embeddings(r, o->out, arena, err);
-    for (int i = 0; report_list[i] && !code; i++) {
-        if (!strcmp(report_list[i]->name, "json")) continue;
-        const char *path =
-            me_arena_printf(arena, "%s/result.%s", o->out, report_list[i]->extension);
-        code = write_report(report_list[i], path, r->result, reports, err);
-    }
-    return code ? code : me_json_write(me_path_join(arena, o->out, "result.json"), r->result, err);
+    return code ? code : report_write_all(o->out, "result", r->result, reports, err);
 }
 
 static me_code run_eval(eval_call *call, me_err *err)

@@ -104,37 +104,6 @@ static void list_stages(eval_call *call, const eval_study *study)
                      study->out);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------
- */
-
-static me_code write_report(const report *writer, const char *path, const me_value *document,
-                            const report_options *o, me_err *err)
-{
-    me_writer w;
-    me_code code = path ? me_writer_open(&w, path, err) : me_fail_mem(err, "a report");
-    if (code) return code;
-    if ((code = writer->write(&w, document, o, err))) {
-        me_writer_abort(&w);
-        return code;
-    }
-    return me_writer_commit(&w, err);
-}
-
-/* results.json last: where it stands, everything else does. */
-static me_code write_results(const eval_study *study, const me_value *document,
-                             const report_options *o, me_arena *arena, me_err *err)
-{
-    me_code code = ME_OK;
-    for (int i = 0; report_list[i] && !code; i++)
-        if (strcmp(report_list[i]->name, "json") != 0)
-            code = write_report(
-                report_list[i],
-                me_arena_printf(arena, "%s/results.%s", study->out, report_list[i]->extension),
-                document, o, err);
-    return code ? code
-                : me_json_write(me_path_join(arena, study->out, "results.json"), document, err);
-}
-
 /* --out, or the file's name without .json; without slashes at the end. */
 static char *folder_of(const options *o, const char *file, me_arena *arena)
 {
@@ -177,7 +146,7 @@ static me_code run_reproduce(eval_call *call, me_err *err)
     }
     code = eval_study_run_all(&study, call->arena, call->log, err);
     if (!code) code = eval_study_result(&document, &study, call->arena, err);
-    if (!code) code = write_results(&study, document, &reports, call->arena, err);
+    if (!code) code = report_write_all(study.out, "results", document, &reports, err);
     return code ? code : writer->write(&call->out, document, &reports, err);
 }
 

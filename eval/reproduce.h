@@ -27,7 +27,6 @@ typedef struct eval_stage {
     int operands;
     const char *record; /* the file that says that it is done */
     const char *begins; /* what exists once it has begun, or NULL */
-    bool reads_data;    /* the record holds the dataset's hash */
 } eval_stage;
 
 typedef struct eval_study_run {
@@ -40,6 +39,7 @@ typedef struct eval_study_row {
     const char *name;
     const char *published; /* the system whose published numbers stand beside it, or NULL */
     const char *about;     /* or NULL */
+    bool trained;          /* by the study; else seeds are those of sampling alone */
     eval_study_run *run;   /* (runs) */
     int runs;
     const me_value *plan; /* as the file has it */

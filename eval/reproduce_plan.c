@@ -302,7 +302,6 @@ static me_code train_stage(reader *r, eval_stage *stage, const char *kind, const
     if (!code) code = put_bool(r, stage->options, "resume", true);
     if (!code) code = put_bool(r, stage->options, "json", true);
     stage->begins = me_path_join(r->arena, out, "last.safetensors");
-    stage->reads_data = true;
     return code ? code : finish_stage(r, stage);
 }
 
@@ -402,7 +401,6 @@ static me_code add_sample(row_reader *w, const char *seed_folder, const char *ti
     if (!code) code = put_text(r, stage->options, "out", out);
     if (!code) code = put_bool(r, stage->options, "resume", true);
     stage->begins = me_path_join(r->arena, out, "sampling.json");
-    stage->reads_data = true;
     return code ? code : finish_stage(r, stage);
 }
 
@@ -434,7 +432,6 @@ static me_code add_eval(row_reader *w, const char *folder, const char *title, in
         code = put_text(r, stage->options, "generated", me_path_join(r->arena, folder, "samples"));
     if (!code) code = put_text(r, stage->options, "out", run->folder);
     if (!code) code = put_text(r, stage->options, "name", title);
-    stage->reads_data = true;
     return code ? code : finish_stage(r, stage);
 }
 
@@ -542,6 +539,7 @@ static me_code read_row(reader *r, int64_t index, const me_value *v)
     if (!code) code = check_kind(&w, seeds);
     if (code) return code;
     row->plan = v;
+    row->trained = w.model != NULL;
     const char *folder = folder_name(r->arena, row->name);
     if (!folder || !*folder)
         return me_fail(r->err, ME_EFORMAT, "%s: %s.name: expected letters or digits, found '%s'",

@@ -233,6 +233,7 @@ static me_value *row_value(builder *b, const eval_study_row *row, me_value *cons
         append(b, paths, me_value_string(b->arena, row->run[i].path));
     }
     put(b, v, "seeds", seeds);
+    put(b, v, "trained", me_value_bool(b->arena, row->trained));
     put(b, v, "interval", me_value_string(b->arena, row->runs > 1 ? "seeds" : "queries"));
     put(b, v, "results", paths);
     for (int p = 0; p < 2 && !b->code; p++) {

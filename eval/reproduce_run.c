@@ -25,6 +25,22 @@ static bool matters(const char *key)
     return true;
 }
 
+/* ---- the files that a stage reads --------------------------------------------------------------
+ */
+
+typedef struct hashed {
+    const char *path;
+    char sha256[65];
+} hashed;
+
+typedef struct work {
+    const eval_study *study;
+    me_arena *arena; /* of the whole run */
+    me_log *log;
+    hashed file[16]; /* each is read once */
+    int files;
+} work;
+
 /* The SHA-256 of a file that may be larger than memory. */
 static me_code hash_file(char out[65], const char *path, me_err *err)
 {
@@ -44,14 +60,43 @@ static me_code hash_file(char out[65], const char *path, me_err *err)
     return code;
 }
 
+static me_code hash_once(const char **out, work *w, const char *path, me_err *err)
+{
+    for (int i = 0; i < w->files; i++)
+        if (!strcmp(w->file[i].path, path)) {
+            *out = w->file[i].sha256;
+            return ME_OK;
+        }
+    hashed *h = w->files < (int)(sizeof w->file / sizeof *w->file) ? &w->file[w->files++]
+                                                                   : ME_NEW(w->arena, hashed);
+    if (!h) return me_fail_mem(err, "a hash");
+    h->path = path;
+    *out = h->sha256;
+    return hash_file(h->sha256, path, err);
+}
+
+/* The hashes of files that the study did not make, by the option that names them, and that of the
+ * dataset. Folders are known by their names alone. */
+static me_code hash_inputs(me_value **out, work *w, const eval_stage *stage, me_arena *arena,
+                           me_err *err)
+{
+    static const char *const keys[] = {"dataset", "splits", "tmr", "model", "generated", "scores"};
+    const bool trains = stage->command == &eval_command_train; /* whose model is a name */
+    *out = me_value_new(arena, ME_DICT);
+    me_code code = *out ? ME_OK : me_fail_mem(err, "a record");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !code; i++) {
+        const me_value *v = me_dict_get(i < 2 ? stage->options : stage->given, keys[i]);
+        const char *hash = NULL, *path = v && v->kind == ME_STRING ? v->as.string.data : NULL;
+        if (!path || (trains && !strcmp(keys[i], "model"))) continue;
+        if (!me_file_exists(path) || me_is_directory(path)) continue;
+        code = hash_once(&hash, w, path, err);
+        if (!code) code = me_dict_put(arena, *out, keys[i], me_value_string(arena, hash), err);
+    }
+    return code;
+}
+
 /* ---- records -----------------------------------------------------------------------------------
  */
-
-typedef struct work {
-    const eval_study *study;
-    me_log *log;
-    char dataset_sha256[65]; /* empty: not known yet */
-} work;
 
 eval_stage_state eval_stage_look(const eval_stage *stage)
 {
@@ -85,32 +130,48 @@ static me_code same_options(const eval_stage *stage, me_arena *arena, const me_v
     return ME_OK;
 }
 
-static me_code check_record(const work *w, const eval_stage *stage, me_err *err)
+/* Fails where a file that is there now is not what it was. */
+static me_code same_inputs(const eval_stage *stage, const me_value *now, const me_value *before,
+                           me_err *err)
+{
+    for (size_t i = 0; i < now->as.dict.length; i++) {
+        const char *key = now->as.dict.keys[i]->as.string.data;
+        const me_value *was = me_dict_get(before, key);
+        if (was && me_string_equals(was, now->as.dict.values[i]->as.string.data)) continue;
+        return me_fail(err, ME_EDATA,
+                       "%s: the file of its %s has changed since; choose another --out, or remove "
+                       "what was made (%s and its folder)",
+                       stage->title, key, stage->record);
+    }
+    return ME_OK;
+}
+
+static me_code check_record(work *w, const eval_stage *stage, me_err *err)
 {
     me_arena arena;
     me_arena_init(&arena);
-    me_value *record = NULL;
+    me_value *record = NULL, *inputs = NULL;
     me_code code = me_json_read(&record, &arena, stage->record, err);
     const me_value *options = code ? NULL : me_dict_get(record, "options");
-    const me_value *hash = code ? NULL : me_dict_get(record, "dataset_sha256");
+    const me_value *before = code ? NULL : me_dict_get(record, "inputs");
     if (!code && (!me_string_equals(me_dict_get(record, "schema"), RECORD_SCHEMA) || !options ||
-                  options->kind != ME_DICT))
+                  options->kind != ME_DICT || !before))
         code = me_fail(err, ME_EFORMAT, "%s: expected the record of a stage (schema \"%s\")",
                        stage->record, RECORD_SCHEMA);
     if (!code) code = same_options(stage, &arena, stage->given, options, err);
-    if (!code && stage->reads_data && (!hash || !me_string_equals(hash, w->dataset_sha256)))
-        code = me_fail(err, ME_EDATA,
-                       "%s: was run on another dataset than %s is now; choose another --out",
-                       stage->title, w->study->dataset);
+    if (!code) code = hash_inputs(&inputs, w, stage, &arena, err);
+    if (!code) code = same_inputs(stage, inputs, before, err);
     me_arena_release(&arena);
     return code;
 }
 
-static me_code write_record(const work *w, const eval_stage *stage, me_arena *arena,
-                            me_value *summary, double seconds, me_err *err)
+static me_code write_record(work *w, const eval_stage *stage, me_arena *arena, me_value *summary,
+                            double seconds, me_err *err)
 {
-    me_value *record = me_value_new(arena, ME_DICT);
-    if (!record) return me_fail_mem(err, "a record");
+    me_value *record = me_value_new(arena, ME_DICT), *inputs;
+    me_code code =
+        record ? hash_inputs(&inputs, w, stage, arena, err) : me_fail_mem(err, "a record");
+    if (code) return code;
     const struct {
         const char *key;
         me_value *value;
@@ -120,12 +181,10 @@ static me_code write_record(const work *w, const eval_stage *stage, me_arena *ar
         {"git", me_value_string(arena, me_git())},
         {"command", me_value_string(arena, stage->command->name)},
         {"options", stage->given},
-        {"dataset_sha256", stage->reads_data ? me_value_string(arena, w->dataset_sha256)
-                                             : me_value_new(arena, ME_NONE)},
+        {"inputs", inputs},
         {"seconds", me_value_float(arena, seconds)},
         {"summary", summary},
     };
-    me_code code = ME_OK;
     for (size_t i = 0; i < sizeof entries / sizeof *entries && !code; i++)
         code = entries[i].value ? me_dict_put(arena, record, entries[i].key, entries[i].value, err)
                                 : me_fail_mem(err, "a record");
@@ -168,13 +227,28 @@ static me_code call_command(me_value **printed, const eval_stage *stage, me_aren
     return !code && !*printed ? me_fail_mem(err, "a stage") : code;
 }
 
+/* What a killed process was writing: files get their names when they are whole. */
+static me_code remove_parts(const eval_stage *stage, me_arena *arena, me_err *err)
+{
+    const me_value *out = me_dict_get(stage->options, "out");
+    me_names names = {0};
+    if (!out || !me_is_directory(out->as.string.data)) return ME_OK;
+    me_code code = me_list_directory(&names, arena, out->as.string.data, err);
+    for (int64_t i = 0; i < names.n && !code; i++) {
+        if (!me_has_suffix(names.items[i], ".part")) continue;
+        const char *path = me_path_join(arena, out->as.string.data, names.items[i]);
+        if (!path || unlink(path)) code = me_fail(err, ME_EIO, "%s: cannot be removed", path);
+    }
+    return code;
+}
+
 static bool stopped(const me_value *summary)
 {
     const me_value *finished = me_dict_get(summary, "finished");
     return finished && finished->kind == ME_BOOLEAN && !finished->as.boolean;
 }
 
-static me_code run_stage(const work *w, const eval_stage *stage, int64_t index, me_err *err)
+static me_code run_stage(work *w, const eval_stage *stage, int64_t index, me_err *err)
 {
     me_arena arena;
     me_arena_init(&arena);
@@ -187,6 +261,7 @@ static me_code run_stage(const work *w, const eval_stage *stage, int64_t index, 
             stage->title,
             eval_stage_look(stage) == EVAL_STAGE_BEGUN ? ", from where it stood" : "");
     me_code code = folder ? me_make_directories(folder, err) : me_fail_mem(err, "a stage");
+    if (!code) code = remove_parts(stage, &arena, err);
     if (!code) {
         code = call_command(&summary, stage, &arena, w->log, err);
         if (code == ME_EUSAGE && err) err->code = code = ME_EDATA; /* of the file, not of ours */
@@ -216,14 +291,11 @@ static me_code lock_folder(int *lock, const eval_study *study, me_arena *arena, 
 
 me_code eval_study_run_all(const eval_study *study, me_arena *arena, me_log *log, me_err *err)
 {
-    work w = {.study = study, .log = log};
+    work w = {.study = study, .arena = arena, .log = log};
     int lock = -1;
     me_code code = lock_folder(&lock, study, arena, err);
     for (int64_t i = 0; i < study->stages && !code; i++) {
         const eval_stage *stage = &study->stage[i];
-        if (stage->reads_data && !*w.dataset_sha256)
-            code = hash_file(w.dataset_sha256, study->dataset, err);
-        if (code) break;
         code = eval_stage_look(stage) == EVAL_STAGE_DONE ? check_record(&w, stage, err)
                                                          : run_stage(&w, stage, i, err);
     }

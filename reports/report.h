@@ -53,6 +53,13 @@ REPORT_LIST(X)
 
 /* All reports, NULL-terminated. */
 extern const report *const report_list[];
+/* The page as a file: whole, or not at all. */
+me_code report_write_file(const report *writer, const char *path, const me_value *document,
+                          const report_options *options, me_err *err);
+/* All pages but the JSON one as FOLDER/NAME.EXTENSION, then the document as FOLDER/NAME.json: where
+ * that stands, everything else does. */
+me_code report_write_all(const char *folder, const char *name, const me_value *document,
+                         const report_options *options, me_err *err);
 /* By name or extension; NULL when there is none. */
 const report *report_find(const char *name);
 

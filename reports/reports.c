@@ -1,6 +1,7 @@
 /* reports/reports.c: see report.h. */
 #include <string.h>
 
+#include "core/json.h"
 #include "metrics/result.h"
 #include "reports/report.h"
 
@@ -17,6 +18,38 @@ const report *report_find(const char *name)
         if (strcmp(report_list[i]->name, name) == 0 || strcmp(report_list[i]->extension, name) == 0)
             return report_list[i];
     return NULL;
+}
+
+me_code report_write_file(const report *writer, const char *path, const me_value *document,
+                          const report_options *options, me_err *err)
+{
+    me_writer w;
+    me_code code = me_writer_open(&w, path, err);
+    if (code) return code;
+    if ((code = writer->write(&w, document, options, err))) {
+        me_writer_abort(&w);
+        return code;
+    }
+    return me_writer_commit(&w, err);
+}
+
+me_code report_write_all(const char *folder, const char *name, const me_value *document,
+                         const report_options *options, me_err *err)
+{
+    me_arena arena;
+    me_arena_init(&arena);
+    me_code code = ME_OK;
+    for (int i = 0; report_list[i] && !code; i++) {
+        if (report_list[i] == &report_json) continue;
+        const char *path =
+            me_arena_printf(&arena, "%s/%s.%s", folder, name, report_list[i]->extension);
+        code = path ? report_write_file(report_list[i], path, document, options, err)
+                    : me_fail_mem(err, "a report");
+    }
+    const char *path = me_arena_printf(&arena, "%s/%s.json", folder, name);
+    if (!code) code = path ? me_json_write(path, document, err) : me_fail_mem(err, "a report");
+    me_arena_release(&arena);
+    return code;
 }
 
 /* A document with "rows". */

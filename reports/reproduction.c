@@ -76,18 +76,38 @@ static size_t seeds_of(const me_value *row)
     return report_length_at(row, "seeds");
 }
 
+static bool trivial_intervals(const report_page *page)
+{
+    for (int i = 0; i < page->tables; i++)
+        for (int r = 0; r < page->table[i].rows; r++)
+            if (page->table[i].row[r].kind == REPORT_BASELINE &&
+                !isnan(page->table[i].row[r].lo[0]))
+                return true;
+    return false;
+}
+
+/* Seeds of a row that was not trained are those of its sampling. */
+static bool trained(const me_value *row)
+{
+    const me_value *v = me_dict_get(row, "trained");
+    return !v || v->kind != ME_BOOLEAN || v->as.boolean;
+}
+
 static void note_intervals(report_builder *b, const me_value *rows)
 {
     size_t fewest = SIZE_MAX, most = 0;
     bool single = false;
     for (size_t i = 0; i < rows->as.list.length; i++) {
-        const size_t n = seeds_of(rows->as.list.items[i]);
-        single |= n < 2;
+        const me_value *row = rows->as.list.items[i];
+        const size_t n = seeds_of(row);
+        single |= n < 2 && metric_result_at(row, "protocols/full/generated_to_target/ci95");
         if (n < 2) continue;
         fewest = n < fewest ? n : fewest;
         most = n > most ? n : most;
+        if (!trained(row))
+            report_note(b, "%s: one set of weights; its seeds are those of sampling alone.",
+                        me_dict_get(row, "name")->as.string.data);
     }
-    if (!b->page->intervals) return;
     if (most && fewest == most)
         report_note(b,
                     "Rows are means over %zu seeds; ± is half of the 95 %% interval over seeds "
@@ -98,10 +118,12 @@ static void note_intervals(report_builder *b, const me_value *rows)
                     "Rows are means over %zu to %zu seeds; ± is half of the 95 %% interval over "
                     "seeds (Student's t).",
                     fewest, most);
-    report_note(b, "%s: ± is half of the 95 %% bootstrap interval over queries.",
-                !most    ? "All rows"
-                : single ? "Trivial rows and rows of one seed"
-                         : "Trivial rows");
+    const bool trivial = trivial_intervals(b->page);
+    if (single || trivial)
+        report_note(b, "%s: ± is half of the 95 %% bootstrap interval over queries.",
+                    !single    ? "Trivial rows"
+                    : !trivial ? "Rows of one seed"
+                               : "Trivial rows and rows of one seed");
 }
 
 /* How much the choice of queries alone would move a mean over seeds. */

@@ -18,3 +18,10 @@ sed 's/"steps": 3, "text-cache": "", "t/"steps": 4, "text-cache": "", "t/' "$DAT
 "$MEBENCH" reproduce --quiet --out study other.json 2>&1; echo $?
 sed 's/"seed": 2/"seed": 3/' "$DATA/reproduce/tiny.json" >other.json
 "$MEBENCH" reproduce --quiet --out study other.json 2>&1; echo $?
+# Nor do those of two files of one name.
+cp "$MADE/tmr.safetensors" t.safetensors
+printf '{"dataset": "%s", "tmr": "t.safetensors", "device": "cpu", "eval": {"resamples": 0}, "rows": [{"name": "a", "generated": "baseline:noise"}]}' "$MADE/d.pth.tar" >plain.json
+"$MEBENCH" reproduce --quiet plain.json 2>/dev/null | head -n 1
+"$MEBENCH" reproduce --quiet plain.json 2>&1 | tail -n 1
+"$MEBENCH" convert --quiet random:2 t.safetensors >/dev/null 2>&1
+"$MEBENCH" reproduce --quiet plain.json 2>&1; echo $?
