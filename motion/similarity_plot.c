@@ -162,10 +162,10 @@ static void put_classes(me_writer *w, const panel *p)
 static void put_frames_axis(me_writer *w, const panel *p)
 {
     const double step = step_of(p->hi);
-    for (double f = 0; f <= p->hi; f += step) {
-        const double x = place_x(p, f), bottom = p->y + p->height;
+    for (int i = 0; i * step <= p->hi; i++) {
+        const double x = place_x(p, i * step), bottom = p->y + p->height;
         put_line(w, x, bottom, x, bottom + 4, "stroke=\"#333333\"");
-        put_number(w, x, bottom + 16, "middle", f);
+        put_number(w, x, bottom + 16, "middle", i * step);
     }
     put_text(w, p->x + p->width / 2, p->y + p->height + 32, "middle", "frame");
     for (int i = 0; i <= 3; i++) {
