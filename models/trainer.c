@@ -99,6 +99,7 @@ typedef struct session {
     double started, last_row, last_save;
     int64_t first_step, last_row_step;
     double loss;
+    double flops; /* of the steps */
 } session;
 
 #define RING_COLUMNS (1 + MODEL_MOST_TERMS)
@@ -205,6 +206,7 @@ static me_code flush_ring(session *s, int64_t step, me_err *err)
 static me_code one_step(session *s, int64_t step, me_err *err)
 {
     const model_train_options *o = s->o;
+    const double flops = s->ctx.flops;
     nn_params_zero_grad(&s->m->params);
     for (int64_t a = 0; a < o->accumulate; a++) {
         int64_t at = step * o->accumulate + a;
@@ -228,6 +230,7 @@ static me_code one_step(session *s, int64_t step, me_err *err)
             s->be->copy(s->be, slot + 1 + i, s->terms.value[i]->data, sizeof *slot);
         nn_backward(&s->ctx, scaled);
     }
+    s->flops += s->ctx.flops - flops;
     nn_adamw_options adamw = nn_adamw_defaults();
     adamw.lr = (float)model_learning_rate(o, step, s->steps);
     adamw.beta1 = (float)o->beta1;
@@ -382,6 +385,9 @@ me_code model_train(model *m, const model_train_options *o, const model_train_ru
     r->loss = s->loss;
     r->seconds = me_seconds() - s->started;
     r->steps_per_second = (double)(r->step - s->first_step) / (r->seconds + 1e-9);
+    if (code == ME_OK && r->step > s->first_step)
+        me_info(run->log, "%.4g GFLOP a step by the sizes of its products, %.4g TFLOP/s",
+                1e-9 * s->flops / (double)(r->step - s->first_step), 1e-12 * s->flops / r->seconds);
     me_code closed = model_curves_close(s->curves, code == ME_OK ? err : NULL);
     me_code closed_too = model_curves_close(s->validation, code == ME_OK ? err : NULL);
     if (code == ME_OK) code = closed != ME_OK ? closed : closed_too;

@@ -52,8 +52,9 @@ typedef struct nn_gemm_args {
     const void *a, *b;
     const void *bias; /* (N), dtype of c, or NULL */
     void *c;
-    void
-        *pre_activation; /* (M,N), dtype of c, or NULL: the value before `act`, kept for backward */
+    /* (M,N), dtype of c, or NULL: what the gradient of c is to be multiplied by on its way back
+     * through dropout and activation. */
+    void *slope;
     nn_act act;
     nn_drop drop;
     float accumulate; /* 0 or 1; 0 with an activation or dropout */
@@ -67,15 +68,13 @@ typedef struct nn_gemm_args {
 } nn_gemm_args;
 
 typedef struct nn_linear_grad_args {
-    /* From the gradient of y = drop(act(pre)), pre = x w^T + bias, to that of pre and of the bias:
-     * dx = dropped(dy) act'(pre), dbias += column sums of dx before dx is rounded. */
+    /* From the gradient of a product's c to that of what it had before dropout and activation, and
+     * to the bias's: dx = dy slope, dbias += column sums of dx before dx is rounded. */
     int64_t m, n;
     nn_dtype dtype;
-    const void *pre; /* (M,N); NULL without an activation */
+    const void *slope; /* (M,N), as the product left it, or NULL: 1 */
     const void *dy;
-    void *dx; /* may be dy, and then is only read where there is neither activation nor dropout */
-    nn_act act;
-    nn_drop drop;
+    void *dx;     /* may be dy; not written where it is and there is no slope */
     float *dbias; /* (N), or NULL */
 } nn_linear_grad_args;
 

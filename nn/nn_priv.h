@@ -97,7 +97,7 @@ typedef struct nn_linear_parts {
     nn_tensor *x, *w, *b;
     nn_act act;
     nn_drop drop;
-    void *pre; /* before the activation, where backward will want it; else NULL */
+    void *slope; /* nn_gemm_args', where backward will want it; else NULL */
 } nn_linear_parts;
 bool nn_linear_fits(nn_ctx *ctx, const char *op, const nn_linear_parts *s);
 void nn_linear_forward(nn_ctx *ctx, const nn_linear_parts *s, nn_tensor *y);

@@ -26,6 +26,7 @@ static void product(nn_ctx *ctx, nn_gemm_args args)
 {
     args.precision = ctx->precision;
     args.training = ctx->tape != NULL;
+    ctx->flops += 2.0 * (double)args.m * (double)args.n * (double)args.k;
     ctx->be->gemm(ctx->be, &args);
 }
 
@@ -66,15 +67,13 @@ static void linear_backward(nn_ctx *ctx, void *saved)
     void *dy = s->y->grad->data; /* from here on the gradient before the activation, in place */
     nn_tensor *db = nn_tracks(ctx, l->b) ? nn_grad_sum(ctx, l->b) : NULL;
     if (nn_failed(ctx)) return;
-    if (db || l->pre || l->drop.p > 0) {
+    if (db || l->slope) {
         ctx->be->linear_grad(ctx->be, &(nn_linear_grad_args){.m = l->x->shape[0],
                                                              .n = l->w->shape[0],
                                                              .dtype = s->y->dtype,
-                                                             .pre = l->pre,
+                                                             .slope = l->slope,
                                                              .dy = dy,
                                                              .dx = dy,
-                                                             .act = l->act,
-                                                             .drop = l->drop,
                                                              .dbias = db ? db->data : NULL});
     }
     nn_linear_products_backward(ctx, l, dy);
@@ -119,7 +118,7 @@ void nn_linear_forward(nn_ctx *ctx, const nn_linear_parts *s, nn_tensor *y)
                                 .b = s->w->data,
                                 .bias = bias,
                                 .c = y->data,
-                                .pre_activation = s->pre,
+                                .slope = s->slope,
                                 .act = s->act,
                                 .drop = s->drop,
                                 .dtype = s->x->dtype,
@@ -132,8 +131,8 @@ static nn_tensor *run_linear(nn_ctx *ctx, const char *op, nn_linear_parts s, flo
     int64_t m = s.x->shape[0], n = s.w->shape[0];
     bool tracked = nn_tracks(ctx, s.x) || nn_tracks(ctx, s.w) || nn_tracks(ctx, s.b);
     nn_tensor *y = nn_new2(ctx, s.x->dtype, m, n);
-    if (tracked && s.act != NN_ACT_NONE)
-        s.pre = nn_pool_alloc(ctx, m * n, nn_dtype_size(s.x->dtype));
+    if (tracked && (s.act != NN_ACT_NONE || s.drop.p > 0))
+        s.slope = nn_pool_alloc(ctx, m * n, nn_dtype_size(s.x->dtype));
     if (nn_failed(ctx)) return nn_poison(ctx);
     nn_linear_forward(ctx, &s, y);
     linear_saved *saved = tracked ? nn_host_alloc(ctx, 1, sizeof *saved) : NULL;

@@ -20,6 +20,18 @@ static void place(nn_attention_args *args, const nn_tensor *q, const nn_tensor *
     args->kv_stride = kv->shape[1];
 }
 
+/* Of the two products forward; backward has four more. */
+static double forward_flops(const nn_attention_args *args)
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < args->sequences; i++) {
+        double q = args->host_offsets_q[i + 1] - args->host_offsets_q[i];
+        double k = args->host_offsets_k[i + 1] - args->host_offsets_k[i];
+        pairs += args->causal ? q * (q + 1) / 2 : q * k;
+    }
+    return 4 * pairs * args->heads * args->head_dim;
+}
+
 static void attention_backward(nn_ctx *ctx, void *saved)
 {
     attention_saved *s = saved;
@@ -35,6 +47,7 @@ static void attention_backward(nn_ctx *ctx, void *saved)
     args.dk = nn_at(dkv, joined ? d : 0);
     args.dv = nn_at(dkv, joined ? 2 * d : d);
     ctx->be->attention_bwd(ctx->be, &args);
+    ctx->flops += 2 * forward_flops(&args);
     if (!joined && nn_tracks(ctx, s->kv)) nn_grad_end(ctx, s->kv, dkv);
     if (nn_tracks(ctx, s->q)) nn_grad_end(ctx, s->q, dq);
 }
@@ -74,6 +87,7 @@ static nn_tensor *attend(nn_ctx *ctx, nn_tensor *q, nn_tensor *kv, int64_t d, in
         args.site = ctx->dropouts++;
     }
     ctx->be->attention_fwd(ctx->be, &args);
+    ctx->flops += forward_flops(&args);
     attention_saved *s = tracked ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
     if (s) {
         *s = (attention_saved){q, kv, y, args};

@@ -319,22 +319,20 @@ nn_index *nn_index_new(nn_ctx *ctx, const int32_t *host, int64_t n, int64_t sour
 bool nn_index_invert(nn_ctx *ctx, nn_index *index)
 {
     if (index->inverse_start) return true;
-    int32_t *start = nn_host_alloc(ctx, index->sources + 2, sizeof *start);
-    int32_t *items = nn_host_alloc(ctx, index->n, sizeof *items);
-    if (!start || !items) return false;
+    /* One upload: the starts, of which the counting needs one more for a moment, then the items. */
+    int32_t *start = nn_host_alloc(ctx, index->sources + 2 + index->n, sizeof *start);
+    int32_t *items = start + index->sources + 2;
+    if (!start) return false;
     for (int64_t i = 0; i < index->n; i++) start[index->host[i] + 2]++;
     for (int64_t s = 2; s <= index->sources + 1; s++) start[s] += start[s - 1];
     for (int64_t i = 0; i < index->n; i++) items[start[index->host[i] + 1]++] = (int32_t)i;
-    index->inverse_items = upload_i32(ctx, items, index->n);
-    index->inverse_start = upload_i32(ctx, start, index->sources + 1);
+    index->inverse_start = upload_i32(ctx, start, index->sources + 2 + index->n);
+    index->inverse_items = index->inverse_start + index->sources + 2;
     return !nn_failed(ctx);
 }
 
 nn_packing *nn_packing_new(nn_ctx *ctx, const int32_t *lengths, int64_t n)
 {
-    nn_packing *p = nn_host_alloc(ctx, 1, sizeof *p);
-    int32_t *offsets = nn_host_alloc(ctx, n + 1, sizeof *offsets);
-    if (!p || !offsets) return NULL;
     int64_t tokens = 0, longest = 0;
     for (int64_t i = 0; i < n; i++) {
         tokens += lengths[i];
@@ -344,15 +342,17 @@ nn_packing *nn_packing_new(nn_ctx *ctx, const int32_t *lengths, int64_t n)
             return NULL;
         }
         if (lengths[i] > longest) longest = lengths[i];
-        offsets[i + 1] = (int32_t)tokens;
     }
-    int32_t *segment = nn_host_alloc(ctx, tokens, sizeof *segment);
-    if (!segment) return NULL;
+    nn_packing *p = nn_host_alloc(ctx, 1, sizeof *p);
+    int32_t *offsets = nn_host_alloc(ctx, n + 1 + tokens, sizeof *offsets); /* for one upload */
+    if (!p || !offsets) return NULL;
+    int32_t *segment = offsets + n + 1;
     for (int64_t i = 0; i < n; i++) {
+        offsets[i + 1] = offsets[i] + lengths[i];
         for (int32_t t = offsets[i]; t < offsets[i + 1]; t++) segment[t] = (int32_t)i;
     }
     *p = (nn_packing){.n = n, .tokens = tokens, .longest = longest, .offsets = offsets};
-    p->offsets_device = upload_i32(ctx, offsets, n + 1);
-    p->segment_device = upload_i32(ctx, segment, tokens);
+    p->offsets_device = upload_i32(ctx, offsets, n + 1 + tokens);
+    p->segment_device = p->offsets_device ? p->offsets_device + n + 1 : NULL;
     return nn_failed(ctx) ? NULL : p;
 }

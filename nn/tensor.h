@@ -79,6 +79,9 @@ typedef struct nn_ctx {
      * rate and corrections (nn/backend.h). The caller's. */
     const struct nn_step_state *state;
     uint32_t dropouts;    /* number of dropout sites met in this step */
+    double flops;         /* of products and attention since the context was opened, counted from
+                             their sizes: 2 for a multiplication and its addition; what backward
+                             computes a second time is not counted */
     me_err err;           /* sticky */
     struct nn_pool *pool; /* activation memory, see nn_mark */
 } nn_ctx;

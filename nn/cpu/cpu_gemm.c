@@ -29,28 +29,33 @@
 #define TILE_COLUMNS 512
 
 typedef struct gemm {
-    nn_gemm_args args; /* a, b, bias, c, pre_activation: f32 here */
+    nn_gemm_args args; /* a, b, bias, c, slope: f32 here */
     int64_t lda, ldb, ldc;
     float *packed; /* b: for every DEPTH terms, for every panel: (terms, PANEL) */
     int64_t panels;
 } gemm;
 
-/* Bias, activation, the copy before it and dropout, while the block is in the cache. */
+/* Bias, activation, dropout and the slope of both, while the block is in the cache. */
 static void finish(const gemm *g, int64_t from, int64_t to, int64_t left, int64_t right)
 {
     const nn_gemm_args *args = &g->args;
     const float *bias = args->bias;
-    float *pre = args->pre_activation;
     int64_t n = right - left;
     for (int64_t i = from; i < to; i++) {
         float *c = (float *)args->c + i * g->ldc + left;
+        float *slope = args->slope ? (float *)args->slope + i * g->ldc + left : NULL;
+        const uint64_t first = (uint64_t)(i * args->n + left);
         if (bias) {
 #pragma omp simd
             for (int64_t j = 0; j < n; j++) c[j] += bias[left + j];
         }
-        if (pre) memcpy(pre + i * g->ldc + left, c, (size_t)n * sizeof *c);
+        if (slope) {
+            for (int64_t j = 0; j < n; j++) slope[j] = 1;
+            nn_cpu_act_slope(slope, slope, c, n, args->act);
+            if (args->drop.p > 0) nn_cpu_drop(slope, slope, n, first, &args->drop);
+        }
         if (args->act != NN_ACT_NONE) nn_cpu_act(c, c, n, args->act);
-        if (args->drop.p > 0) nn_cpu_drop(c, c, n, (uint64_t)(i * args->n + left), &args->drop);
+        if (args->drop.p > 0) nn_cpu_drop(c, c, n, first, &args->drop);
     }
 }
 
@@ -218,7 +223,7 @@ void nn_cpu_gemm(nn_backend *be, const nn_gemm_args *args)
     g.args.b = nn_cpu_in1(cpu, args->dtype, args->b, args->n * args->k);
     g.args.bias = nn_cpu_in1(cpu, args->c_dtype, args->bias, args->n);
     g.args.c = nn_cpu_out1(cpu, args->c_dtype, args->c, c_count, args->accumulate != 0);
-    g.args.pre_activation = nn_cpu_out1(cpu, args->c_dtype, args->pre_activation, c_count, false);
+    g.args.slope = nn_cpu_out1(cpu, args->c_dtype, args->slope, c_count, false);
     if (nn_cpu_ready(cpu)) {
         if (!args->k) { /* an empty sum */
             if (args->accumulate == 0) memset(g.args.c, 0, (size_t)c_count * sizeof(float));
@@ -257,21 +262,13 @@ void nn_cpu_linear_grad(nn_backend *be, const nn_linear_grad_args *args)
 {
     cpu_backend *cpu = nn_cpu(be);
     int64_t m = args->m, n = args->n;
-    bool changes = args->act != NN_ACT_NONE || args->drop.p > 0;
-    const float *pre = nn_cpu_in1(cpu, args->dtype, args->pre, m * n);
+    const float *slope = nn_cpu_in1(cpu, args->dtype, args->slope, m * n);
     const float *dy = nn_cpu_in1(cpu, args->dtype, args->dy, m * n), *g = dy;
-    if (changes || args->dx != args->dy) {
+    if (slope || args->dx != args->dy) {
         float *dx = nn_cpu_out1(cpu, args->dtype, args->dx, m * n, false);
 #pragma omp parallel for num_threads(cpu->threads) if (m * n > 32768)
-        for (int64_t i = 0; i < (nn_cpu_ready(cpu) ? m : 0); i++) {
-            float *to = dx + i * n;
-            const float *from = dy + i * n;
-            if (args->drop.p > 0) {
-                nn_cpu_drop(to, from, n, (uint64_t)(i * n), &args->drop);
-                from = to;
-            }
-            nn_cpu_act_slope(to, from, pre ? pre + i * n : NULL, n, args->act);
-        }
+        for (int64_t i = 0; i < (nn_cpu_ready(cpu) ? m * n : 0); i++)
+            dx[i] = slope ? dy[i] * slope[i] : dy[i];
         g = dx;
     }
     if (nn_cpu_ready(cpu) && args->dbias) nn_cpu_add_column_sums(cpu, args->dbias, g, m, n, n);

@@ -188,7 +188,8 @@ void nn_cpu_dropout(nn_backend *be, const nn_map_args *args)
     cpu_backend *cpu = nn_cpu(be);
     const float *a = nn_cpu_in1(cpu, args->dtype, args->a, args->n);
     float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->n, false);
-    const nn_drop drop = {args->p, args->site, args->seed, args->state};
+    const nn_drop drop = {
+        .p = args->p, .site = args->site, .seed = args->seed, .state = args->state};
     if (nn_cpu_ready(cpu)) nn_cpu_drop_all(cpu, y, a, args->n, &drop);
     nn_cpu_done(cpu);
 }

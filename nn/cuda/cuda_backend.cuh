@@ -76,8 +76,8 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
 /* cuda_linear.cu */
 void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *args);
-/* c = drop(act(x + bias)), and x + bias where the product's pre_activation wants it. */
-void nn_cuda_linear_finish(nn_cuda *cu, const nn_gemm_args *g, const void *x, const void *bias);
+/* c = drop(act(c + bias)) in place, and the slope where the product wants it. */
+void nn_cuda_linear_finish(nn_cuda *cu, const nn_gemm_args *g, const void *bias);
 /* cuda_norm.cu */
 void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *args);
 void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *args);

@@ -255,10 +255,34 @@ static __device__ __forceinline__ float4 drop_factor4(const nn_drop &d, uint64_t
                        w.z >= threshold ? kept : 0.f, w.w >= threshold ? kept : 0.f);
 }
 
-static __device__ __forceinline__ float4 act_slope4(float4 v, nn_act act)
+/* Value and slope together, which share their exponential; GELU's is good to some 1e-7, which is
+ * enough beside a product of tensor cores and for gradients. The error function is formula 7.1.26
+ * of Abramowitz and Stegun: erfc(z) = t (a1 + t (a2 + ...)) exp(-z^2), t = 1 / (1 + p z). */
+static __device__ __forceinline__ void act_both(float &value, float &slope, float x, nn_act act)
 {
-    return make_float4(act_slope(v.x, act), act_slope(v.y, act), act_slope(v.z, act),
-                       act_slope(v.w, act));
+    switch (act) {
+    case NN_ACT_GELU_ERF: {
+        float density = __expf(-0.5f * x * x);
+        float t = __fdividef(1.f, 1.f + 0.3275911f * 0.70710678f * fabsf(x));
+        float half =
+            t * (0.127414796f +
+                 t * (-0.142248368f + t * (0.710706871f + t * (-0.726576014f + t * 0.530702715f))));
+        float tail = half * density; /* Phi(-|x|) */
+        float below = x < 0.f ? tail : 1.f - tail;
+        value = x * below;
+        slope = below + x * 0.39894228f * density;
+        break;
+    }
+    case NN_ACT_GELU_TANH: {
+        float s = __fdividef(1.f, 1.f + __expf(-1.5957691f * (x + 0.044715f * x * x * x)));
+        value = x * s;
+        slope = s + value * (1.f - s) * 1.5957691f * (1.f + 3.f * 0.044715f * x * x);
+        break;
+    }
+    default:
+        value = act_value(x, act);
+        slope = act_slope(x, act);
+    }
 }
 
 static __device__ __forceinline__ float4 act_value4(float4 v, nn_act act)

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANONICAL_M 8192
+#define CANONICAL_M 50688 /* as tmr/embed.c asks for most often on a GPU */
 #define CANDIDATES 16
 #define PLANS 4096 /* slots of the table; it is emptied when three quarters are taken */
 
@@ -161,7 +161,7 @@ static cublasStatus_t make_layout(const lt_table *lt, cublasLtMatrixLayout_t *ou
 }
 
 /* Descriptors of the product that p->key names; false on failure. `somewhere` stands for the bias
- * and the pre-activations until a call sets its own: the heuristic wants to see a pointer. */
+ * until a call sets its own: the heuristic wants to see a pointer. */
 static bool describe(const lt_table *lt, plan *p, const void *somewhere)
 {
     int64_t m = p->key.m, n = p->key.n, k = p->key.k;
@@ -185,15 +185,6 @@ static bool describe(const lt_table *lt, plan *p, const void *somewhere)
     if (s == CUBLAS_STATUS_SUCCESS) {
         s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
                                                &epilogue, sizeof epilogue);
-    }
-    if (s == CUBLAS_STATUS_SUCCESS && epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) {
-        s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD,
-                                               &n, sizeof n);
-        if (s == CUBLAS_STATUS_SUCCESS) {
-            s = lt->cublasLtMatmulDescSetAttribute(p->operation,
-                                                   CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
-                                                   &somewhere, sizeof somewhere);
-        }
     }
     if (s == CUBLAS_STATUS_SUCCESS && epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
         s = lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
@@ -313,10 +304,9 @@ static plan *find_plan(nn_cuda *cu, const plan_key *key)
 }
 
 /* True when the pointers and row strides of all operands allow 16-byte accesses. */
-static bool aligned16(const nn_gemm_args *g, const void *c, const void *aux)
+static bool aligned16(const nn_gemm_args *g)
 {
-    uintptr_t bits =
-        (uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)c | (uintptr_t)g->bias | (uintptr_t)aux;
+    uintptr_t bits = (uintptr_t)g->a | (uintptr_t)g->b | (uintptr_t)g->c | (uintptr_t)g->bias;
     size_t stride_a = (size_t)(g->trans_a ? g->m : g->k) * element_size(g->dtype);
     size_t stride_b = (size_t)(g->trans_b ? g->k : g->n) * element_size(g->dtype);
     size_t stride_c = (size_t)g->n * element_size(g->c_dtype);
@@ -324,7 +314,7 @@ static bool aligned16(const nn_gemm_args *g, const void *c, const void *aux)
 }
 
 /* One call of cuBLASLt by the plan of `key`; false when it has no kernel or refuses these sizes. */
-static bool multiply_by(nn_cuda *cu, const nn_gemm_args *g, const plan_key *key, void *c, void *aux)
+static bool multiply_by(nn_cuda *cu, const nn_gemm_args *g, const plan_key *key)
 {
     const lt_table *lt = &cu->blas->lt;
     plan *p = find_plan(cu, key);
@@ -341,20 +331,15 @@ static bool multiply_by(nn_cuda *cu, const nn_gemm_args *g, const plan_key *key,
         lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                            &g->bias, sizeof g->bias);
     }
-    if (key->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) {
-        lt->cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
-                                           &aux, sizeof aux);
-    }
     float one = 1.f;
     cu->blas->last = lt->cublasLtMatmul(cu->blas->handle, p->operation, &one, g->b, p->a, g->a,
-                                        p->b, &g->accumulate, c, p->c, c, p->c, &p->algorithm,
+                                        p->b, &g->accumulate, g->c, p->c, g->c, p->c, &p->algorithm,
                                         cu->workspace, NN_CUDA_WORKSPACE, cu->stream);
     return cu->blas->last == CUBLAS_STATUS_SUCCESS;
 }
 
 /* c = epilogue(op(a) op(b)) + accumulate c. False when cuBLASLt cannot. */
-static bool multiply(nn_cuda *cu, const nn_gemm_args *g, void *c, void *aux,
-                     cublasLtEpilogue_t epilogue)
+static bool multiply(nn_cuda *cu, const nn_gemm_args *g, cublasLtEpilogue_t epilogue)
 {
     bool stable = !g->training && g->trans_b && !g->trans_a;
     plan_key key = {};
@@ -368,13 +353,13 @@ static bool multiply(nn_cuda *cu, const nn_gemm_args *g, void *c, void *aux,
     key.c_dtype = g->c_dtype;
     key.precision = g->precision;
     key.epilogue = epilogue;
-    key.aligned = aligned16(g, c, aux);
+    key.aligned = aligned16(g);
     key.stable = stable;
-    if (multiply_by(cu, g, &key, c, aux)) return true;
+    if (multiply_by(cu, g, &key)) return true;
     /* The kernel for the rounded size may refuse the real one. */
     key.m = g->m;
     key.k = g->k;
-    return multiply_by(cu, g, &key, c, aux);
+    return multiply_by(cu, g, &key);
 }
 
 /* ---- one product -------------------------------------------------------------------------------
@@ -384,30 +369,26 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
 {
     nn_cuda *cu = nn_cuda_of(be);
     if (g->m == 0 || g->n == 0) return;
-    const bool finishes = g->act != NN_ACT_NONE || g->pre_activation || g->drop.p > 0.f;
+    const bool finishes = g->act != NN_ACT_NONE || g->slope || g->drop.p > 0.f;
     if (g->accumulate != 0.f && finishes) {
         nn_cuda_fail(cu, "%s: a product cannot both accumulate and have an activation", be->device);
         return;
     }
-    void *product = g->pre_activation ? g->pre_activation : g->c;
     if (g->k == 0) {
         size_t bytes = (size_t)(g->m * g->n) * element_size(g->c_dtype);
-        if (g->accumulate == 0.f) be->zero(be, product, bytes);
-        if (g->bias || finishes) nn_cuda_linear_finish(cu, g, product, g->bias);
+        if (g->accumulate == 0.f) be->zero(be, g->c, bytes);
+        if (g->bias || finishes) nn_cuda_linear_finish(cu, g, g->bias);
         return;
     }
     if (nn_cuda_gemm_f32(cu, g)) return;
     /* cuBLASLt's GELU is the tanh form with the tensor-core kernels' approximate tanh: close enough
      * beside their products, not beside true single precision. */
     bool full = g->dtype == NN_F32 && g->precision != NN_TF32;
-    if (g->act == NN_ACT_GELU_TANH && g->bias && !full && g->drop.p == 0.f &&
-        (!g->pre_activation || g->n % 8 == 0)) {
-        cublasLtEpilogue_t fused =
-            g->pre_activation ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS;
-        if (multiply(cu, g, g->c, g->pre_activation, fused)) return;
-    }
-    bool biased = g->bias && multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_BIAS);
-    if (!biased && !multiply(cu, g, product, NULL, CUBLASLT_EPILOGUE_DEFAULT)) {
+    if (g->act == NN_ACT_GELU_TANH && g->bias && !full && g->drop.p == 0.f && !g->slope &&
+        multiply(cu, g, CUBLASLT_EPILOGUE_GELU_BIAS))
+        return;
+    bool biased = g->bias && multiply(cu, g, CUBLASLT_EPILOGUE_BIAS);
+    if (!biased && !multiply(cu, g, CUBLASLT_EPILOGUE_DEFAULT)) {
         nn_cuda_fail(cu, "%s: cuBLASLt: product of m %lld n %lld k %lld%s%s: %s", be->device,
                      (long long)g->m, (long long)g->n, (long long)g->k,
                      g->trans_a ? ", a transposed" : "", g->trans_b ? ", b transposed" : "",
@@ -415,5 +396,5 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *g)
         return;
     }
     const void *missing = biased ? NULL : g->bias;
-    if (missing || finishes) nn_cuda_linear_finish(cu, g, product, missing);
+    if (missing || finishes) nn_cuda_linear_finish(cu, g, missing);
 }

@@ -165,7 +165,7 @@ static void run(nn_cuda *cu, const gemm_f32_args *g, int tiles, nn_act act)
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *g)
 {
     if (g->training || !g->trans_b || g->trans_a || g->dtype != NN_F32 || g->c_dtype != NN_F32 ||
-        g->precision == NN_TF32 || g->pre_activation || g->accumulate != 0.f || g->drop.p > 0.f ||
+        g->precision == NN_TF32 || g->slope || g->accumulate != 0.f || g->drop.p > 0.f ||
         g->k == 0 || g->k > INT_MAX / 128)
         return false;
     const gemm_f32_args args = {(const float *)g->a,

@@ -116,16 +116,48 @@ static __global__ void __launch_bounds__(32 * SCATTER_WARPS)
     store4_part(place, v, there, vec);
 }
 
+/* The same where sources are few and read often: a block takes one source, warp w every 8th place
+ * from the w-th on, and the warps' sums are added in their order. Grid: (sources, ceil(d / 128)).
+ */
+template <typename T, typename TABLE>
+static __global__ void __launch_bounds__(32 * SCATTER_WARPS)
+    popular_rows_bwd_kernel(TABLE *dtable, const T *dy, const int32_t *start, const int32_t *items,
+                            int64_t d, bool vec)
+{
+    __shared__ float4 shared[SCATTER_WARPS][32];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    const int64_t column = (int64_t)blockIdx.y * 128 + lane * 4, there = d - column;
+    const int32_t from = start[blockIdx.x], to = start[blockIdx.x + 1];
+    float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
+#pragma unroll 4
+    for (int32_t k = from + warp; k < to; k += SCATTER_WARPS) {
+        accumulate4(sum, load4_part(dy + items[k] * d + column, there, vec));
+    }
+    shared[warp][lane] = sum;
+    __syncthreads();
+    if (warp > 0 || there <= 0 || from == to) return;
+    for (int w = 1; w < SCATTER_WARPS; w++) accumulate4(sum, shared[w][lane]);
+    TABLE *place = dtable + blockIdx.x * d + column;
+    accumulate4(sum, load4_part(place, there, vec));
+    store4_part(place, sum, there, vec);
+}
+
 template <typename T, typename TABLE> static void rows_bwd(nn_cuda *cu, const nn_rows_args *p)
 {
     if (p->sources == 0 || p->d == 0) return;
     bool vec =
         p->d % 4 == 0 && nn_cuda_vec4(p->dy, p->dtype) && nn_cuda_vec4(p->dtable, p->table_dtype);
-    dim3 grid((unsigned)nn_cuda_ceil_div(p->sources, SCATTER_WARPS),
+    bool popular = p->m >= 2 * SCATTER_WARPS * p->sources;
+    dim3 grid((unsigned)(popular ? p->sources : nn_cuda_ceil_div(p->sources, SCATTER_WARPS)),
               (unsigned)nn_cuda_ceil_div(p->d, 128));
-    rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
-        (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->sources, p->d,
-        vec);
+    if (popular) {
+        popular_rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
+            (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->d, vec);
+    } else {
+        rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
+            (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->sources,
+            p->d, vec);
+    }
     nn_cuda_check(cu, cudaGetLastError(), "rows_bwd_kernel");
 }
 
