@@ -27,7 +27,7 @@ static const me_opt table[] = {
     {.name = "dataset", .type = ME_OPT_STRING, AT(dataset), .value = "FILE",
      .help = "motionfix_test.pth.tar, or a dataset that convert, synth or pairs wrote"},
     {.name = "generated", .type = ME_OPT_STRING, AT(generated), .value = "DIR",
-     .help = "folder or zip of KEY.npy, one npz or safetensors, or baseline:NAME"},
+     .help = "folder or zip of KEY.npy, one npz or safetensors; baseline:NAME; or editor:FILE, whose motions are made first"},
     {.name = "tmr", .type = ME_OPT_STRING, AT(tmr), .value = "DIR",
      .help = "the evaluator's eval-deps folder, one file of `convert`, or random:SEED"},
     {.name = "protocol", .type = ME_OPT_STRING, AT(protocol), .fallback = "batch32,full", .value = "LIST",

@@ -110,3 +110,42 @@ void eval_editing_close(eval_editing *e)
     if (e->be) nn_backend_close(e->be);
     *e = (eval_editing){0};
 }
+
+typedef struct kept {
+    motion_clip *out;
+    me_arena *arena;
+} kept;
+
+static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err)
+{
+    const kept *k = arg;
+    me_code code = motion_clip_new(&k->out[job], k->arena, clip->frames, false, err);
+    if (code == ME_OK)
+        memcpy(k->out[job].pose, clip->pose,
+               (size_t)(clip->frames * MOTION_POSE) * sizeof *clip->pose);
+    return code;
+}
+
+me_code eval_editing_make(motion_clip *out, me_arena *arena, const eval_editing_job *job,
+                          me_log *log, me_err *err)
+{
+    eval_editing_options o;
+    eval_editing e;
+    model_sample_job *jobs = ME_NEW_ARRAY(arena, job->n, model_sample_job);
+    if (!jobs) return me_fail_mem(err, "the samples");
+    memset(&o, 0, sizeof o);
+    me_code code = me_opt_defaults(eval_editing_table, &o, arena, err);
+    if (code != ME_OK) return code;
+    o.model = job->model;
+    if (job->device) o.device = job->device;
+    o.threads = job->threads;
+    if ((code = eval_editing_open(&e, &o, log, err))) return code;
+    for (int64_t i = 0; i < job->n; i++) {
+        const motion_pair *p = &job->data->pairs[job->selected[i]];
+        jobs[i] = (model_sample_job){
+            .key = p->key, .text = p->text, .source = &p->source, .frames = p->target.frames};
+    }
+    code = model_sample(&e.file, e.text, jobs, job->n, &e.how, keep, &(kept){out, arena}, err);
+    eval_editing_close(&e);
+    return code;
+}

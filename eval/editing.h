@@ -33,4 +33,16 @@ me_code eval_editing_open(eval_editing *out, const eval_editing_options *o, me_l
                           me_err *err);
 void eval_editing_close(eval_editing *e);
 
+/* The motions that `sample --model MODEL` with its other defaults makes of the selected pairs, in
+ * `out`, from the arena. Where the dataset's file holds joints, they must have been read. */
+typedef struct eval_editing_job {
+    const char *model, *device; /* device: NULL for auto */
+    int64_t threads;
+    const motion_dataset *data;
+    const int64_t *selected;
+    int64_t n;
+} eval_editing_job;
+me_code eval_editing_make(motion_clip *out, me_arena *arena, const eval_editing_job *job,
+                          me_log *log, me_err *err);
+
 #endif

@@ -8,10 +8,18 @@
 #include <string.h>
 
 #include "baselines/baseline.h"
+#include "eval/editing.h"
 #include "eval/run_priv.h"
 #include "tmr/weights.h"
 
-static const char baseline_prefix[] = "baseline:";
+static const char baseline_prefix[] = "baseline:", editor_prefix[] = "editor:";
+
+/* What stands behind the prefix, or NULL. */
+static const char *behind(const char *text, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    return strncmp(text, prefix, n) ? NULL : text + n;
+}
 
 eval_options eval_options_default(void)
 {
@@ -42,15 +50,13 @@ static me_code open_generated(eval_state *s, const baseline **own, me_err *err)
     const eval_options *o = s->options;
     me_code code = eval_select(&r->match, &r->arena, &r->dataset, o->split, o->subset, err);
     if (code) return code;
-    *own = NULL;
-    s->facts.own_baseline = !strncmp(o->generated, baseline_prefix, sizeof baseline_prefix - 1);
-    if (s->facts.own_baseline) {
-        const char *name = o->generated + sizeof baseline_prefix - 1;
-        *own = baseline_find(name);
-        return *own ? ME_OK
-                    : me_fail(err, ME_EUSAGE,
-                              "no baseline '%s' (`mebench list baselines` names them)", name);
-    }
+    const char *name = behind(o->generated, baseline_prefix);
+    *own = name ? baseline_find(name) : NULL;
+    s->facts.own_baseline = name != NULL;
+    if (name && !*own)
+        return me_fail(err, ME_EUSAGE, "no baseline '%s' (`mebench list baselines` names them)",
+                       name);
+    if (name || behind(o->generated, editor_prefix)) return ME_OK;
     code = motion_set_open(&r->set, o->generated, err);
     if (code) return code;
     warn_notes(s, &r->set.notes);
@@ -58,12 +64,26 @@ static me_code open_generated(eval_state *s, const baseline **own, me_err *err)
     return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
 }
 
-static me_code make_generated(eval_state *s, const baseline *b, me_err *err)
+/* Motions that are made here: a baseline's, or a trained editor's. */
+static me_code make_generated(eval_state *s, const baseline *own, me_err *err)
 {
     eval_run *r = s->run;
     const eval_options *o = s->options;
+    const char *editor = behind(o->generated, editor_prefix);
+    if (!own && !editor) return ME_OK;
     motion_clip *clips = ME_NEW_ARRAY(&r->arena, r->match.n, motion_clip);
-    if (!clips) return me_fail_mem(err, "a baseline's motions");
+    if (!clips) return me_fail_mem(err, "generated motions");
+    r->match.clip = clips;
+    r->match.generated = r->match.n;
+    if (editor) {
+        const eval_editing_job job = {.model = editor,
+                                      .device = o->device,
+                                      .threads = o->threads,
+                                      .data = &r->dataset,
+                                      .selected = r->match.pair,
+                                      .n = r->match.n};
+        return eval_editing_make(clips, &r->arena, &job, s->log, err);
+    }
     const baseline_input in = {.dataset = &r->dataset,
                                .selected = r->match.pair,
                                .n = r->match.n,
@@ -74,9 +94,7 @@ static me_code make_generated(eval_state *s, const baseline *b, me_err *err)
                                          .precision = o->precision,
                                          .batch_clips = o->batch_clips,
                                          .log = s->log}};
-    me_code code = b->make(clips, &r->arena, &in, err);
-    r->match.clip = clips;
-    r->match.generated = r->match.n;
+    me_code code = own->make(clips, &r->arena, &in, err);
     return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
 }
 
@@ -99,7 +117,9 @@ static me_code open_inputs(eval_state *s, me_err *err)
 {
     eval_run *r = s->run;
     const eval_options *o = s->options;
-    const motion_dataset_options dataset = {.splits = o->splits, .hash = true};
+    /* An editor sees a source's joints as well. */
+    const motion_dataset_options dataset = {
+        .splits = o->splits, .joints = behind(o->generated, editor_prefix) != NULL, .hash = true};
     me_code code = motion_dataset_open(&r->dataset, o->dataset, &dataset, err);
     if (code) return code;
     warn_notes(s, &r->dataset.notes);
@@ -111,7 +131,7 @@ static me_code open_inputs(eval_state *s, me_err *err)
         return code;
     if ((code = tmr_open(&r->encoder, o->tmr, r->be, err))) return code;
     warn_notes(s, &r->encoder.notes);
-    return own ? make_generated(s, own, err) : ME_OK;
+    return make_generated(s, own, err);
 }
 
 /* ---- what the generations are like

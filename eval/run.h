@@ -11,7 +11,7 @@
 
 typedef struct eval_options {
     const char *dataset;   /* a file that motion_dataset_open reads */
-    const char *generated; /* what motion_set_open reads, or "baseline:NAME" */
+    const char *generated; /* what motion_set_open reads, "baseline:NAME", or "editor:FILE" */
     const char *tmr;       /* what tmr_open reads */
     const char *splits;    /* splits.json, or NULL: one beside the dataset */
     const char *split;     /* NULL: test where splits are known */
