@@ -384,7 +384,7 @@ static const char *caption_at(const char *const *captions, int64_t i)
     return captions && captions[i][0] ? captions[i] : NULL;
 }
 
-static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_joints, me_err *err)
+static me_code parse_packed(motion_dataset *out, me_doc *doc, bool want_joints, me_err *err)
 {
     const me_array *lengths = NULL, *pose = NULL, *positions = NULL;
     me_arena *arena = &out->arena;
@@ -428,6 +428,9 @@ static me_code parse_packed(motion_dataset *out, const me_doc *doc, bool want_jo
         return me_fail_mem(err, "the pairs");
     if ((code = me_array_read_i64(lengths, frames, err))) return code;
     if ((code = me_array_read_f32(&pose_view, values, err))) return code;
+    /* The tensors of a safetensors file do not overlap: what lies before the last is done with. */
+    if (joints && joints_view.data > pose_view.data && joints_view.data > lengths->data)
+        me_doc_forget(doc, joints_view.data);
     if (joints && (code = me_array_read_f32(&joints_view, joints, err))) return code;
     for (int64_t i = 0; i < n; i++) {
         out->pairs[i] = (motion_pair){.key = keys[i],
