@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "eval/commands.h"
+#include "eval/documents.h"
 #include "metrics/result.h"
 #include "reports/page.h"
 
@@ -78,42 +79,9 @@ static const char *fact(const me_value *document, int which)
 /* ---- groups ------------------------------------------------------------------------------------
  */
 
-/* Copies of the entries that `keys` names. */
 static me_code pick(const board *b, me_value **out, const me_value *from, const char *const *keys)
 {
-    *out = me_value_new(b->arena, ME_DICT);
-    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
-    for (int i = 0; keys[i] && !code; i++)
-        if (me_dict_get(from, keys[i])) code = put(b, *out, keys[i], me_dict_get(from, keys[i]));
-    return code;
-}
-
-static me_code shared_protocols(const board *b, me_value **out, const me_value *from)
-{
-    static const char *const kept[] = {"n",       "batches", "batch_size", "seed",
-                                       "dropped", "reason",  "chance",     NULL};
-    *out = me_value_new(b->arena, ME_DICT);
-    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
-    for (size_t i = 0; !code && i < from->as.dict.length; i++) {
-        me_value *part;
-        if (from->as.dict.values[i]->kind != ME_DICT) continue;
-        code = pick(b, &part, from->as.dict.values[i], kept);
-        if (!code) code = put(b, *out, from->as.dict.keys[i]->as.string.data, part);
-    }
-    return code;
-}
-
-/* The trivial rows, without those about one submission. */
-static me_code trivial_rows(const board *b, me_value **out, const me_value *from)
-{
-    *out = me_value_new(b->arena, ME_DICT);
-    me_code code = *out ? ME_OK : me_fail_mem(b->err, "a leaderboard");
-    for (size_t i = 0; from && from->kind == ME_DICT && !code && i < from->as.dict.length; i++) {
-        const char *name = from->as.dict.keys[i]->as.string.data;
-        if (strncmp(name, "submission", 10) != 0)
-            code = put(b, *out, name, from->as.dict.values[i]);
-    }
-    return code;
+    return eval_document_pick(out, b->arena, from, keys, b->err);
 }
 
 static me_code new_group(board *b, me_value **out, const me_value *document, const char *file)
@@ -126,9 +94,11 @@ static me_code new_group(board *b, me_value **out, const me_value *document, con
     *out = group;
     me_code code = pick(b, &part, me_dict_get(document, "samples"), samples);
     if (!code) code = put(b, group, "samples", part);
-    if (!code) code = shared_protocols(b, &part, me_dict_get(document, "protocols"));
+    if (!code)
+        code = eval_document_protocols(&part, b->arena, me_dict_get(document, "protocols"), b->err);
     if (!code) code = put(b, group, "protocols", part);
-    if (!code) code = trivial_rows(b, &part, me_dict_get(document, "baselines"));
+    if (!code)
+        code = eval_document_baselines(&part, b->arena, me_dict_get(document, "baselines"), b->err);
     if (!code) code = put(b, group, "baselines", part);
     if (!code) code = pick(b, &part, me_dict_get(document, "provenance"), kept);
     if (!code) code = put(b, group, "provenance", part);

@@ -9,6 +9,7 @@
 
 #include "core/csv.h"
 #include "core/json.h"
+#include "eval/documents.h"
 #include "eval/reproduce.h"
 #include "metrics/metrics.h"
 #include "metrics/result.h"
@@ -296,52 +297,28 @@ static me_code read_results(builder *b)
     return ME_OK;
 }
 
-/* The parts of a protocol that are the same for all rows. */
-static me_value *shared_protocol(builder *b, const char *name)
-{
-    static const char *const kept[] = {"n",       "batches", "batch_size", "seed",
-                                       "dropped", "reason",  "chance"};
-    const me_value *from = me_dict_get(me_dict_get(b->result[0], "protocols"), name);
-    me_value *to = make(b, ME_DICT);
-    for (size_t i = 0; from && i < sizeof kept / sizeof *kept; i++) {
-        me_value *v = me_dict_get(from, kept[i]);
-        if (v) put(b, to, kept[i], v);
-    }
-    return to;
-}
-
-/* The trivial rows; those about one submission stay in its own result. */
-static void put_baselines(builder *b)
-{
-    const me_value *from = me_dict_get(b->result[0], "baselines");
-    me_value *to = make(b, ME_DICT);
-    if (!from || from->kind != ME_DICT) return;
-    for (size_t i = 0; i < from->as.dict.length; i++) {
-        const char *key = from->as.dict.keys[i]->as.string.data;
-        if (strncmp(key, "submission", 10) != 0) put(b, to, key, from->as.dict.values[i]);
-    }
-    put(b, b->doc, "baselines", to);
-}
-
 static void put_shared(builder *b)
 {
-    static const char *const kept[] = {
-        "mebench", "git",       "dataset_sha256", "tmr",   "tmr_sha256", "tmr_random", "backend",
-        "device",  "precision", "gelu",           "split", "subset",     "keys_sha256"};
-    const me_value *first = b->result[0], *from = me_dict_get(first, "provenance");
-    me_value *both = make(b, ME_DICT), *provenance = make(b, ME_DICT);
-    put(b, b->doc, "samples", me_dict_get(first, "samples"));
-    for (int p = 0; p < 2; p++)
-        if (me_dict_get(me_dict_get(first, "protocols"), protocols[p]))
-            put(b, both, protocols[p], shared_protocol(b, protocols[p]));
-    put(b, b->doc, "protocols", both);
-    put_baselines(b);
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        me_value *v = me_dict_get(from, kept[i]);
-        if (v) put(b, provenance, kept[i], v);
-    }
+    static const char *const kept[] = {"mebench",     "git",   "dataset_sha256", "tmr",
+                                       "tmr_sha256",  "gelu",  "tmr_random",     "backend",
+                                       "device",      "split", "precision",      "subset",
+                                       "keys_sha256", NULL};
+    const me_value *first = b->result[0];
+    me_value *shared, *trivial, *provenance;
+    if (b->code) return;
+    b->code = eval_document_protocols(&shared, b->arena, me_dict_get(first, "protocols"), b->err);
+    if (!b->code)
+        b->code =
+            eval_document_baselines(&trivial, b->arena, me_dict_get(first, "baselines"), b->err);
+    if (!b->code)
+        b->code = eval_document_pick(&provenance, b->arena, me_dict_get(first, "provenance"), kept,
+                                     b->err);
+    if (b->code) return;
     if (b->study->benchmark)
         put(b, provenance, "benchmark", me_value_string(b->arena, b->study->benchmark));
+    put(b, b->doc, "samples", me_dict_get(first, "samples"));
+    put(b, b->doc, "protocols", shared);
+    put(b, b->doc, "baselines", trivial);
     put(b, b->doc, "provenance", provenance);
 }
 
