@@ -63,22 +63,31 @@ static float not_first(const loss_run *r, int64_t sample, int32_t frame)
 
 static nn_tensor *feature_loss(loss_run *r, nn_tensor *groups[MOTION_EDITOR_GROUPS])
 {
-    float fifth[MOTION_EDITOR_GROUPS];
+    nn_column_group columns[MOTION_EDITOR_GROUPS];
     int64_t rows = r->x0->shape[0], later = 0;
     for (int64_t i = 0; i < r->b->n; i++)
         later += r->b->target_seen[i] > 0 ? r->b->target_seen[i] - 1 : 0;
     nn_tensor *weights = row_weights(r, false, not_first);
     for (int g = 0; g < MOTION_EDITOR_GROUPS; g++) {
         const motion_editor_group *group = &motion_editor_groups[g];
-        int64_t from = group->offset, to = from + group->width;
-        int64_t count = group->delta ? later : rows;
-        fifth[g] = 1.0F / MOTION_EDITOR_GROUPS;
-        groups[g] = count ? nn_mse(r->ctx, nn_columns(r->ctx, r->out->x0, from, to),
-                                   nn_columns(r->ctx, r->x0, from, to),
-                                   group->delta ? weights : NULL, (double)(count * group->width))
-                          : zero(r->ctx);
+        int64_t count = (group->delta ? later : rows) * group->width;
+        columns[g] = (nn_column_group){.from = group->offset,
+                                       .to = group->offset + group->width,
+                                       .denominator = count ? (double)count : 1,
+                                       .share = 1.0F / MOTION_EDITOR_GROUPS,
+                                       .weighted = group->delta};
     }
-    return nn_weighted_sum(r->ctx, groups, fifth, MOTION_EDITOR_GROUPS);
+    return nn_group_mse(r->ctx, groups, r->out->x0, r->x0, weights, columns, MOTION_EDITOR_GROUPS);
+}
+
+/* Squared differences of all features. */
+static nn_tensor *all_features(const loss_run *r, nn_tensor *predicted, const nn_tensor *like,
+                               const nn_tensor *weights, double denominator)
+{
+    const nn_column_group all = {
+        .to = like->shape[1], .denominator = denominator, .share = 1, .weighted = weights};
+    if (r->ctx->err.code != ME_OK) return predicted;
+    return nn_group_mse(r->ctx, NULL, predicted, like, weights, &all, 1);
 }
 
 /* ---- 6.2: which source frames resemble the target
@@ -165,7 +174,7 @@ static nn_tensor *retrospective_loss(const loss_run *r)
     float weight[MODEL_OMNIME_INTERS + 1];
     int n = 0;
     for (; n < MODEL_OMNIME_INTERS; n++) {
-        part[n] = nn_mse(r->ctx, r->out->inter[n], r->x0, NULL, denominator);
+        part[n] = all_features(r, r->out->inter[n], r->x0, NULL, denominator);
         weight[n] = r->w->retro_sum ? 1 : 1.0F / MODEL_OMNIME_INTERS;
     }
     if (padded) {
@@ -211,7 +220,7 @@ static nn_tensor *identity_in_code(const loss_run *r)
         if (counts(r, i)) counted += r->truth->source_frames[i];
     if (!r->truth->equal_lengths || !(counted > 0)) return zero(r->ctx);
     nn_tensor *part[2] = {
-        nn_mse(r->ctx, r->out->x0, r->x0, row_weights(r, false, counted_frame), counted)};
+        all_features(r, r->out->x0, r->x0, row_weights(r, false, counted_frame), counted)};
     if (!r->padded) return part[0];
     part[1] = padding_constant(r, row_weights(r, true, counted_frame), counted);
     return nn_weighted_sum(r->ctx, part, (float[]){1, 1}, 2);
@@ -260,7 +269,7 @@ static nn_tensor *preserve_loss(const loss_run *r)
     for (int64_t i = 0; i < r->b->n; i++) counted += counts(r, i);
     if (!(counted > 0)) return zero(r->ctx);
     nn_tensor *like = r->w->preserve_form == MODEL_PRESERVE_SOURCE ? aligned_source(r) : r->x0;
-    return nn_mse(r->ctx, r->out->x0, like, row_weights(r, false, mean_over_frames), counted);
+    return all_features(r, r->out->x0, like, row_weights(r, false, mean_over_frames), counted);
 }
 
 /* ---- 6.6 --------------------------------------------------------------------------------------

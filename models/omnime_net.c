@@ -517,12 +517,11 @@ model_omnime_output model_omnime_denoise(nn_ctx *ctx, const model_omnime_net *ne
             b + 1 != layers * (k + 1) / (MODEL_OMNIME_INTERS + 1))
             continue;
         nn_tensor *rows = nn_gather(ctx, x, layout->target_rows);
-        out.inter[k] = model_omnime_plain(
-            ctx, net, predict(ctx, layout, make_end(ctx, net, names[k], false), rows));
+        out.inter[k] = predict(ctx, layout, make_end(ctx, net, names[k], false), rows);
         k++;
     }
     out.last = last_block(ctx, net, x, h, modulations[layers - 1], layout);
-    out.x0 = model_omnime_plain(ctx, net, predict(ctx, layout, condition->out, out.last));
+    out.x0 = predict(ctx, layout, condition->out, out.last);
     return out;
 }
 

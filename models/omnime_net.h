@@ -124,7 +124,7 @@ void model_omnime_modulations(nn_ctx *ctx, const model_omnime_net *net, nn_index
                               nn_tensor *y, nn_tensor **out);
 
 typedef struct model_omnime_output {
-    nn_tensor *x0;                         /* (seen target rows, features) */
+    nn_tensor *x0; /* (seen target rows, padded features) in the activations' type */
     nn_tensor *inter[MODEL_OMNIME_INTERS]; /* the same, of the blocks on the way; or NULL */
     nn_tensor *last;                       /* (target rows, D) of the last block */
 } model_omnime_output;

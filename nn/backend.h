@@ -185,6 +185,28 @@ typedef struct nn_adaln_args {
     void *dgate, *dshift, *dscale; /* added to, each or none; strides as above; all or none */
 } nn_adaln_args;
 
+#define NN_GROUPS 8
+
+typedef struct nn_group_loss_args {
+    /* term_g = sum over rows i and columns of group g of w_i (a - b)^2 / denominator_g, w_i being 1
+     * where the group is not weighted; *total = sum_g share_g term_g. A group without columns is 0.
+     * Groups do not overlap. */
+    int64_t m, d; /* of b; a has a_stride columns */
+    int groups;
+    int64_t from[NN_GROUPS], to[NN_GROUPS];
+    double denominator[NN_GROUPS];
+    float share[NN_GROUPS];
+    bool weighted[NN_GROUPS];
+    nn_dtype dtype; /* of a and da; b is f32 */
+    const void *a;
+    int64_t a_stride;
+    const float *b, *row_weight;
+    float *terms, *total; /* terms (groups) */
+    /* backward: *upstream times the gradient of *total is added to da, rows as those of a */
+    const float *upstream;
+    void *da;
+} nn_group_loss_args;
+
 #define NN_ASSEMBLE_PARTS 4
 
 typedef struct nn_assemble_args {
@@ -379,6 +401,9 @@ struct nn_backend {
     size_t (*loss_scratch)(nn_backend *, const nn_loss_args *); /* floats */
     void (*loss_fwd)(nn_backend *, const nn_loss_args *);
     void (*loss_bwd)(nn_backend *, const nn_loss_args *);
+
+    void (*group_loss_fwd)(nn_backend *, const nn_group_loss_args *);
+    void (*group_loss_bwd)(nn_backend *, const nn_group_loss_args *);
 
     void (*adamw)(nn_backend *, const nn_adamw_args *);
     /* *out (device) = sqrt(sum of squares of n floats), summed in a fixed order in double */

@@ -123,6 +123,18 @@ nn_tensor *nn_cast(nn_ctx *ctx, nn_tensor *x, nn_dtype dtype);
  * unless it needs_grad. */
 nn_tensor *nn_mse(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, const nn_tensor *row_weight,
                   double denominator);
+/* Squared differences by groups of columns, in one pass: term_g is nn_mse of columns [from, to)
+ * with its denominator, and what returns is the sum of share_g term_g. a may have further columns
+ * behind b's, and may be bf16; b, f32, is a constant. terms: NULL, or gets each term, without
+ * gradient. */
+typedef struct nn_column_group {
+    int64_t from, to;
+    double denominator;
+    float share;
+    bool weighted; /* by row_weight */
+} nn_column_group;
+nn_tensor *nn_group_mse(nn_ctx *ctx, nn_tensor **terms, nn_tensor *a, const nn_tensor *b,
+                        const nn_tensor *row_weight, const nn_column_group *groups, int n);
 /* Huber with beta 1: d^2/2 where |d| < 1, else |d| - 1/2. */
 nn_tensor *nn_smooth_l1(nn_ctx *ctx, nn_tensor *a, nn_tensor *b, const nn_tensor *row_weight,
                         double denominator);

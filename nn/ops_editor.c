@@ -1,5 +1,5 @@
-/* nn/ops_editor.c: tokens assembled from several tensors, and tensors padded to sizes that products
- * like. */
+/* nn/ops_editor.c: tokens assembled from several tensors, tensors padded to sizes that products
+ * like, and squared differences by groups of columns. */
 #include "nn/nn_priv.h"
 
 /* ---- rows of several tensors, with positions ---------------------------------------------------
@@ -144,6 +144,79 @@ nn_tensor *nn_pad(nn_ctx *ctx, nn_tensor *x, int64_t rows, int64_t columns)
         *s = (pad_saved){x, y};
         nn_record(ctx, y, pad_backward, s);
         if (x->grad && x->grad->dtype != x->dtype) give_wide_gradient(ctx, y);
+    }
+    return y;
+}
+
+/* ---- squared differences by groups of columns --------------------------------------------------
+ */
+
+typedef struct group_saved {
+    nn_group_loss_args args;
+    nn_tensor *a, *y;
+} group_saved;
+
+static void group_backward(nn_ctx *ctx, void *saved)
+{
+    group_saved *s = saved;
+    nn_tensor *sum = nn_grad_sum(ctx, s->a);
+    if (nn_failed(ctx)) return;
+    nn_group_loss_args args = s->args;
+    args.upstream = s->y->grad->data;
+    args.da = sum->data;
+    ctx->be->group_loss_bwd(ctx->be, &args);
+}
+
+static bool groups_fit(const nn_column_group *groups, int n, int64_t columns, bool weights)
+{
+    int64_t end = 0;
+    bool fit = n >= 1 && n <= NN_GROUPS;
+    for (int g = 0; g < n && fit; g++) {
+        fit = groups[g].from >= end && groups[g].to >= groups[g].from && groups[g].to <= columns &&
+              groups[g].denominator > 0 && (weights || !groups[g].weighted);
+        end = groups[g].to;
+    }
+    return fit;
+}
+
+nn_tensor *nn_group_mse(nn_ctx *ctx, nn_tensor **terms, nn_tensor *a, const nn_tensor *b,
+                        const nn_tensor *row_weight, const nn_column_group *groups, int n)
+{
+    for (int g = 0; terms && g < n; g++) terms[g] = nn_poison(ctx);
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    if (a->ndim != 2 || b->ndim != 2 || a->dtype == NN_I32 || b->dtype != NN_F32 ||
+        a->shape[0] != b->shape[0] || a->shape[1] < b->shape[1] ||
+        (row_weight && (row_weight->dtype != NN_F32 || !nn_is_vector(row_weight, a->shape[0]))) ||
+        !groups_fit(groups, n, b->shape[1], row_weight)) {
+        return nn_op_fail(ctx, "nn_group_mse", "a %s, b %s, weights %s and %d groups do not fit",
+                          nn_shape(a).s, nn_shape(b).s,
+                          row_weight ? nn_shape(row_weight).s : "none", n);
+    }
+    nn_tensor *values = nn_new2(ctx, NN_F32, n, 1), *y = nn_new2(ctx, NN_F32, 1, 1);
+    for (int g = 0; terms && g < n; g++) terms[g] = nn_rows(ctx, values, g, g + 1);
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    nn_group_loss_args args = {.m = a->shape[0],
+                               .d = b->shape[1],
+                               .groups = n,
+                               .dtype = a->dtype,
+                               .a = a->data,
+                               .a_stride = a->shape[1],
+                               .b = b->data,
+                               .row_weight = row_weight ? row_weight->data : NULL,
+                               .terms = values->data,
+                               .total = y->data};
+    for (int g = 0; g < n; g++) {
+        args.from[g] = groups[g].from;
+        args.to[g] = groups[g].to;
+        args.denominator[g] = groups[g].denominator;
+        args.share[g] = groups[g].share;
+        args.weighted[g] = groups[g].weighted;
+    }
+    ctx->be->group_loss_fwd(ctx->be, &args);
+    group_saved *s = nn_tracks(ctx, a) ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
+    if (s) {
+        *s = (group_saved){args, a, y};
+        nn_record(ctx, y, group_backward, s);
     }
     return y;
 }

@@ -159,6 +159,53 @@ static void kl_reference(const self_work *w, double *const *in, double *out)
     *out = total / (double)n;
 }
 
+/* ---- groups of columns
+ * --------------------------------------------------------------------------------------- */
+
+/* Groups of a third of the columns, the first without weights, the second empty, the third of half
+ * the share; a has k further columns. */
+static void column_groups(nn_column_group out[3], const self_work *w)
+{
+    const int64_t third = w->c->d / 3, d = w->c->d;
+    out[0] = (nn_column_group){0, third, 3, 1, false};
+    out[1] = (nn_column_group){third, third, 1, 1, true};
+    out[2] = (nn_column_group){third, d, 7, 0.5f, true};
+}
+
+static bool group_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    const int64_t m = w->c->m, d = w->c->d;
+    nn_self_input(w, 0, m, d + w->c->k, SELF_SHARED);
+    nn_self_input(w, 1, m, d, SELF_SHARED);
+    nn_self_input(w, 2, m, 1, SELF_SHARED);
+    for (int i = 1; i < 3; i++) w->in[i].constant = w->in[i].f32 = true;
+    w->out_rows = w->out_columns = 1;
+    w->out_scope = SELF_SHARED;
+    return true;
+}
+
+static nn_tensor *group_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    nn_column_group groups[3];
+    nn_tensor *terms[3];
+    column_groups(groups, w);
+    return nn_group_mse(ctx, terms, in[0], in[1], in[2], groups, 3);
+}
+
+static void group_reference(const self_work *w, double *const *in, double *out)
+{
+    nn_column_group groups[3];
+    const int64_t d = w->c->d, stride = d + w->c->k;
+    column_groups(groups, w);
+    *out = 0;
+    for (int g = 0; g < 3; g++)
+        for (int64_t i = 0; i < w->c->m; i++)
+            for (int64_t j = groups[g].from; j < groups[g].to; j++)
+                *out += (double)groups[g].share * (groups[g].weighted ? in[2][i] : 1) *
+                        pow(in[0][i * stride + j] - in[1][i * d + j], 2) / groups[g].denominator;
+}
+
 /* ---- triplet
  * --------------------------------------------------------------------------------------- */
 
@@ -221,6 +268,7 @@ const self_op nn_self_loss_ops[] = {
     {"cross_entropy", cross_entropy_shape, cross_entropy_run, cross_entropy_reference},
     {"info_nce", info_nce_shape, info_nce_run, info_nce_reference},
     {"kl", kl_shape, kl_run, kl_reference},
+    {"group_mse", group_shape, group_run, group_reference},
     {"triplet", triplet_shape, triplet_run, triplet_reference},
     {"weighted_sum", weighted_sum_shape, weighted_sum_run, weighted_sum_reference},
     {NULL, NULL, NULL, NULL}};
@@ -336,6 +384,9 @@ const self_case nn_self_cases[] = {
     {"info_nce",        33,  33,  0,   0,  1, 0},
     {"kl",              33,  31,  0,   0,  0, 0},
     {"kl",              3,   257, 0,   0,  1, 0},
+    {"group_mse",       1,   3,   0,   0,  0, 0},
+    {"group_mse",       257, 207, 1,   0,  0, 0},
+    {"group_mse",       100, 33,  7,   0,  0, 0},
     {"triplet",         33,  100, 0,   0,  0, 0},
     {"triplet",         33,  100, 0,   0,  1, 0},
     {"weighted_sum",    1,   1,   0,   0,  0, 0},

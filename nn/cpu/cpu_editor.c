@@ -72,3 +72,54 @@ void nn_cpu_denoise(nn_backend *be, const nn_denoise_args *a)
     }
     nn_cpu_done(cpu);
 }
+
+/* ---- squared differences by groups of columns --------------------------------------------------
+ */
+
+static double group_sum(const nn_group_loss_args *p, const float *a, int64_t stride, int g)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < p->m; i++) {
+        double row = 0;
+        for (int64_t j = p->from[g]; j < p->to[g]; j++) {
+            double apart = (double)a[i * stride + j] - (double)p->b[i * p->d + j];
+            row += apart * apart;
+        }
+        sum += p->weighted[g] ? (double)p->row_weight[i] * row : row;
+    }
+    return sum;
+}
+
+void nn_cpu_group_loss_fwd(nn_backend *be, const nn_group_loss_args *p)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    int64_t stride = p->a_stride;
+    const float *a = nn_cpu_in(cpu, p->dtype, p->a, p->m, p->a_stride, &stride);
+    if (nn_cpu_ready(cpu)) {
+        float total = 0;
+        for (int g = 0; g < p->groups; g++) {
+            p->terms[g] = (float)(group_sum(p, a, stride, g) / p->denominator[g]);
+            total += p->share[g] * p->terms[g];
+        }
+        *p->total = total;
+    }
+    nn_cpu_done(cpu);
+}
+
+void nn_cpu_group_loss_bwd(nn_backend *be, const nn_group_loss_args *p)
+{
+    cpu_backend *cpu = nn_cpu(be);
+    int64_t stride = p->a_stride, da_stride = p->a_stride;
+    const float *a = nn_cpu_in(cpu, p->dtype, p->a, p->m, p->a_stride, &stride);
+    float *da = nn_cpu_out(cpu, p->dtype, p->da, p->m, p->a_stride, &da_stride, true);
+    for (int g = 0; nn_cpu_ready(cpu) && g < p->groups; g++) {
+        const float scale = *p->upstream * p->share[g] * 2 * (float)(1 / p->denominator[g]);
+#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(p->m * p->d))
+        for (int64_t i = 0; i < p->m; i++) {
+            const float by = p->weighted[g] ? scale * p->row_weight[i] : scale;
+            for (int64_t j = p->from[g]; j < p->to[g]; j++)
+                da[i * da_stride + j] += by * (a[i * stride + j] - p->b[i * p->d + j]);
+        }
+    }
+    nn_cpu_done(cpu);
+}

@@ -91,6 +91,8 @@ void nn_cpu_gate_bwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_adaln_fwd(nn_backend *, const nn_adaln_args *);
 void nn_cpu_adaln_bwd(nn_backend *, const nn_adaln_args *);
 void nn_cpu_assemble(nn_backend *, const nn_assemble_args *);
+void nn_cpu_group_loss_fwd(nn_backend *, const nn_group_loss_args *);
+void nn_cpu_group_loss_bwd(nn_backend *, const nn_group_loss_args *);
 void nn_cpu_denoise(nn_backend *, const nn_denoise_args *);
 void nn_cpu_pool_fwd(nn_backend *, const nn_segment_args *);
 void nn_cpu_pool_bwd(nn_backend *, const nn_segment_args *);

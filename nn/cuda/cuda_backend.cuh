@@ -102,6 +102,8 @@ void nn_cuda_adaln_fwd(nn_backend *be, const nn_adaln_args *args);
 void nn_cuda_adaln_bwd(nn_backend *be, const nn_adaln_args *args);
 /* cuda_editor.cu */
 void nn_cuda_assemble(nn_backend *be, const nn_assemble_args *args);
+void nn_cuda_group_loss_fwd(nn_backend *be, const nn_group_loss_args *args);
+void nn_cuda_group_loss_bwd(nn_backend *be, const nn_group_loss_args *args);
 void nn_cuda_denoise(nn_backend *be, const nn_denoise_args *args);
 /* cuda_map.cu */
 void nn_cuda_axpby(nn_backend *be, const nn_map_args *args);

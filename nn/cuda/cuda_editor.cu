@@ -1,5 +1,6 @@
 /* nn/cuda/cuda_editor.cu: what a motion editor joins into one pass: rows of several tensors with
- * their positions, and a step of a sampler. Both are bound by memory. */
+ * their positions, a step of a sampler, and squared differences by groups of columns. All are bound
+ * by memory. */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
 
@@ -104,4 +105,124 @@ void nn_cuda_denoise(nn_backend *be, const nn_denoise_args *p)
             denoise_kernel<float><<<grid, THREADS, 0, cu->stream>>>(part);
         nn_cuda_check(cu, cudaGetLastError(), "denoise_kernel");
     }
+}
+
+/* ---- squared differences by groups of columns --------------------------------------------------
+ */
+
+#define GROUP_WARPS 8
+#define GROUP_BLOCKS 256
+
+/* The group of a column, or none: -1. */
+static __device__ __forceinline__ int group_of(const nn_group_loss_args &p, int column)
+{
+    int found = -1;
+#pragma unroll
+    for (int g = 0; g < NN_GROUPS; g++) {
+        if (g < p.groups && column >= p.from[g] && column < p.to[g]) found = g;
+    }
+    return found;
+}
+
+/* partial[g][block]: a lane owns every 32nd column, so that its group is looked up once; warps take
+ * rows. Columns are done 32 at a time in the outer loop. */
+template <typename T>
+static __global__ void __launch_bounds__(32 * GROUP_WARPS)
+    group_loss_kernel(nn_group_loss_args p, double *partial)
+{
+    __shared__ double shared[GROUP_WARPS][NN_GROUPS];
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    double sums[NN_GROUPS] = {};
+    for (int first = 0; first < p.d; first += 32) {
+        int column = first + lane, group = column < p.d ? group_of(p, column) : -1;
+        double sum = 0.0;
+        if (group >= 0) {
+            bool weighted = p.weighted[group];
+#pragma unroll 4
+            for (int64_t row = (int64_t)blockIdx.x * GROUP_WARPS + warp; row < p.m;
+                 row += (int64_t)gridDim.x * GROUP_WARPS) {
+                float apart =
+                    load1((const T *)p.a + row * p.a_stride + column) - p.b[row * p.d + column];
+                float square = apart * apart;
+                sum += weighted ? p.row_weight[row] * square : square;
+            }
+        }
+#pragma unroll
+        for (int g = 0; g < NN_GROUPS; g++) sums[g] += group == g ? sum : 0.0;
+    }
+#pragma unroll
+    for (int g = 0; g < NN_GROUPS; g++) {
+        double sum = warp_sum(sums[g]);
+        if (lane == 0) shared[warp][g] = sum;
+    }
+    __syncthreads();
+    if (threadIdx.x >= NN_GROUPS) return;
+    double sum = 0.0;
+    for (int w = 0; w < GROUP_WARPS; w++) sum += shared[w][threadIdx.x];
+    partial[threadIdx.x * GROUP_BLOCKS + blockIdx.x] = sum;
+}
+
+/* One warp a group. */
+static __global__ void __launch_bounds__(32 * NN_GROUPS)
+    group_finish_kernel(nn_group_loss_args p, const double *partial, int blocks)
+{
+    __shared__ float terms[NN_GROUPS];
+    int lane = threadIdx.x & 31, g = threadIdx.x >> 5;
+    double sum = 0.0;
+    for (int i = lane; i < blocks; i += 32) sum += partial[g * GROUP_BLOCKS + i];
+    sum = warp_sum(sum);
+    if (lane == 0) terms[g] = g < p.groups ? (float)(sum / p.denominator[g]) : 0.f;
+    __syncthreads();
+    if (threadIdx.x < p.groups) p.terms[threadIdx.x] = terms[threadIdx.x];
+    if (threadIdx.x > 0) return;
+    float total = 0.f;
+    for (int k = 0; k < p.groups; k++) total += p.share[k] * terms[k];
+    *p.total = total;
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(32 * GROUP_WARPS) group_grad_kernel(nn_group_loss_args p)
+{
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    float upstream = *p.upstream;
+    for (int first = 0; first < p.d; first += 32) {
+        int column = first + lane, group = column < p.d ? group_of(p, column) : -1;
+        if (group < 0) continue;
+        float scale = upstream * p.share[group] * 2.f * (float)(1.0 / p.denominator[group]);
+        bool weighted = p.weighted[group];
+#pragma unroll 4
+        for (int64_t row = (int64_t)blockIdx.x * GROUP_WARPS + warp; row < p.m;
+             row += (int64_t)gridDim.x * GROUP_WARPS) {
+            float apart =
+                load1((const T *)p.a + row * p.a_stride + column) - p.b[row * p.d + column];
+            T *place = (T *)p.da + row * p.a_stride + column;
+            store1(place, load1(place) + (weighted ? scale * p.row_weight[row] : scale) * apart);
+        }
+    }
+}
+
+void nn_cuda_group_loss_fwd(nn_backend *be, const nn_group_loss_args *p)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    double *partial = (double *)cu->workspace;
+    int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, GROUP_WARPS), GROUP_BLOCKS);
+    if (blocks > 0 && p->dtype == NN_BF16)
+        group_loss_kernel<bf16><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p, partial);
+    else if (blocks > 0)
+        group_loss_kernel<float><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p, partial);
+    group_finish_kernel<<<1, 32 * NN_GROUPS, 0, cu->stream>>>(*p, partial, blocks);
+    nn_cuda_check(cu, cudaGetLastError(), "group_loss_kernel");
+}
+
+void nn_cuda_group_loss_bwd(nn_backend *be, const nn_group_loss_args *p)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    if (p->m == 0) return;
+    int blocks =
+        (int)nn_cuda_min(nn_cuda_ceil_div(p->m, GROUP_WARPS), (int64_t)cu->multiprocessors * 8);
+    if (p->dtype == NN_BF16)
+        group_grad_kernel<bf16><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p);
+    else
+        group_grad_kernel<float><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p);
+    nn_cuda_check(cu, cudaGetLastError(), "group_grad_kernel");
 }

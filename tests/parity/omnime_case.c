@@ -252,10 +252,10 @@ static me_code check_outputs(parity *p, trained *m, const batch *b, const padded
     const struct {
         const char *name;
         const nn_tensor *x;
-    } frames[] = {{"pred_x0", out->x0},
-                  {"inter1", out->inter[0]},
-                  {"inter2", out->inter[1]},
-                  {"inter3", out->inter[2]}};
+    } frames[] = {{"pred_x0", model_omnime_plain(ctx, &m->net, out->x0)},
+                  {"inter1", model_omnime_plain(ctx, &m->net, out->inter[0])},
+                  {"inter2", model_omnime_plain(ctx, &m->net, out->inter[1])},
+                  {"inter3", model_omnime_plain(ctx, &m->net, out->inter[2])}};
     me_code code = nn_status(ctx, err);
     for (int i = 0; i < 4 && !code; i++)
         code = check_packed(p, frames[i].name, ctx, frames[i].x, io, frames[i].name, b->n, b->t,

@@ -372,7 +372,9 @@ static me_code check_variant(parity *p, nn_backend *be, const variant *v, me_err
                                             &weights, &terms);
         float total = 0, logits[N * FRAMES * 3];
         code = nn_to_host(ctx, loss, &total, err);
-        if (!code) code = unpack(host, ctx, out.x0, target_frames, N, &arena, err);
+        if (!code)
+            code = unpack(host, ctx, model_omnime_plain(ctx, &t.net, out.x0), target_frames, N,
+                          &arena, err);
         if (!code) {
             char what[80];
             snprintf(what, sizeof what, "%s: total", v->name);

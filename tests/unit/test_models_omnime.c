@@ -126,7 +126,8 @@ static int64_t predict(small *s, const tokens *t, float *out)
         rows_of(s, t, one, 2, TEXT, NULL));
     model_omnime_modulations(ctx, &s->net, nn_index_new(ctx, times, t->n, 10), c.y, mod);
     nn_tensor *x_t = rows_of(s, t, t->target_rows, 1, MOTION_EDITOR, NULL);
-    nn_tensor *x0 = model_omnime_denoise(ctx, &s->net, &layout, &c, mod, x_t, false).x0;
+    nn_tensor *x0 = model_omnime_plain(
+        ctx, &s->net, model_omnime_denoise(ctx, &s->net, &layout, &c, mod, x_t, false).x0);
     cr_assert_eq(nn_status(ctx, &err), ME_OK, "%s", err.msg);
     cr_assert_eq(nn_to_host(ctx, x0, out, &err), ME_OK, "%s", err.msg);
     return nn_count(x0);
