@@ -45,9 +45,12 @@ const eval_command eval_command_report = {
     .name = "report",
     .usage = "report [options] RESULT.json",
     .summary = "a saved result as a table, csv, markdown or latex",
-    .doc = "Reads a result document (`eval --json`, or result.json of `eval --out`) and prints it "
-           "in another "
-           "form.",
+    .doc =
+        "Reads a result document (`eval --json`, or result.json of `eval --out`), that of a study "
+        "(results.json\n"
+        "of `reproduce`) or that of a board (`leaderboard --format json`), and prints it in "
+        "another "
+        "form.",
     .options = table,
     .options_size = sizeof(options),
     .min_operands = 1,
