@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "metrics/dots_priv.h"
+#include "metrics/ranks_filter_priv.h"
 
 me_code metric_unit(double *out, const float *e, const char *const *keys, const char *what,
                     int64_t n, int64_t dim, me_err *err)
@@ -104,6 +105,8 @@ typedef struct tiles {
     int64_t dim, m;
     const int64_t *index;
     dots_panels panels;
+    rank_filter filter;
+    bool *ranked; /* (blocks of DOTS_ROWS) by the filter; NULL: none */
     group_lists groups;
     metric_rank *rows, *columns;
     double *column_own, *column_best; /* (m) thresholds of the transposed direction */
@@ -258,18 +261,24 @@ static void one_block(const tiles *t, const dots_kernel *kernel, column_counts *
     }
 }
 
+/* Batches of 32 are ranked by one thread: their caller spreads the batches. */
+static int threads_for(const tiles *t)
+{
+    return t->m * t->m * t->dim > 1 << 20 ? omp_get_max_threads() : 1;
+}
+
 static bool run_tiles(const tiles *t)
 {
     const dots_kernel *kernel = metric_dots_kernel_at(0);
-    /* Batches of 32 are ranked by one thread: their caller spreads the batches. */
-    const int threads = t->m * t->m * t->dim > 1 << 20 ? omp_get_max_threads() : 1;
+    const int threads = threads_for(t);
     column_counts *counts = calloc((size_t)threads, sizeof *counts);
     bool ok = counts != NULL;
     for (int k = 0; ok && t->columns && k < threads; k++) ok = column_counts_new(&counts[k], t);
     if (ok) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
         for (int64_t i = 0; i < t->m; i += DOTS_ROWS)
-            one_block(t, kernel, &counts[threads > 1 ? omp_get_thread_num() : 0], i);
+            if (!t->ranked || !t->ranked[i / DOTS_ROWS])
+                one_block(t, kernel, &counts[threads > 1 ? omp_get_thread_num() : 0], i);
     }
     for (int k = 0; counts && k < threads; k++) {
         if (ok && t->columns) column_counts_add(t, &counts[k]);
@@ -277,6 +286,87 @@ static bool run_tiles(const tiles *t)
     }
     free(counts);
     return ok;
+}
+
+/* ---- the same by a look in single precision ----
+ *
+ * Of a query's similarities only those near its own can change the rank by their last digits, and
+ * only the nearest one gives the gap: these are computed exactly. */
+
+typedef struct close_pairs {
+    filter_counts in_f32;
+    double nearest; /* exact, of in_f32.nearest */
+} close_pairs;
+
+static void find_close(close_pairs *out, const tiles *t, const float *s, int64_t p)
+{
+    filter_counts *c = &out->in_f32;
+    const double own = t->rows[p].similarity;
+    metric_filter_count(c, s, t->m, p, (float)own);
+    double gap = 0;
+    if (c->nearest >= 0) {
+        out->nearest = pair(t, p, c->nearest);
+        gap = fabs(out->nearest - own);
+        if (gap == 0) gap = INFINITY; /* a tie is no gap: the next one decides, however far */
+    }
+    const double reach = fmax(gap, METRIC_NEAR_TIE) + 2 * (double)t->filter.error;
+    metric_filter_reach(c, s, t->m, p, (float)own, (float)(1.0001 * reach));
+}
+
+static void count_filtered(const tiles *t, const close_pairs *close, const float *s, int64_t p)
+{
+    const filter_counts *c = &close->in_f32;
+    metric_rank *r = &t->rows[p];
+    const float threshold = (float)r->similarity;
+    r->above = c->above;
+    r->equal = 1; /* its own */
+    for (int64_t i = 0; i < c->n; i++) {
+        const int64_t j = c->column[i];
+        const double exact = j == c->nearest ? close->nearest : pair(t, p, j);
+        const double gap = fabs(exact - r->similarity);
+        r->above += (exact > r->similarity) - (s[j] > threshold);
+        if (gap > 0) r->gap = fmin(r->gap, gap);
+        count_close(r, &exact, 1);
+    }
+}
+
+/* False where too much lies too close together, and nothing was counted. */
+static bool one_filtered_block(const tiles *t, float *s, int64_t first)
+{
+    close_pairs close[DOTS_ROWS];
+    const int64_t used = t->m - first < DOTS_ROWS ? t->m - first : DOTS_ROWS;
+    metric_filter_rows(s, &t->filter, first);
+    for (int64_t i = 0; i < used; i++) {
+        find_close(&close[i], t, s + i * t->filter.padded, first + i);
+        if (close[i].in_f32.n < 0) return false;
+    }
+    for (int64_t i = 0; i < used; i++)
+        count_filtered(t, &close[i], s + i * t->filter.padded, first + i);
+    return true;
+}
+
+/* Ranks what it can, and says so in t->ranked; *all: there is nothing left. False: out of memory.
+ */
+static bool run_filter(tiles *t, bool *all)
+{
+    const int threads = threads_for(t);
+    const int64_t blocks = (t->m + DOTS_ROWS - 1) / DOTS_ROWS;
+    t->ranked = calloc((size_t)blocks, sizeof *t->ranked);
+    if (!t->ranked || !metric_filter_open(&t->filter, t->query, t->gallery, t->index, t->m, t->dim))
+        return false;
+    const int64_t row = FILTER_ROWS * t->filter.padded;
+    float *similarities = malloc((size_t)(row * threads) * sizeof *similarities);
+    if (!similarities) return false;
+    int64_t done = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(+ : done) if (threads > 1)
+    for (int64_t block = 0; block < blocks; block++) {
+        float *s = similarities + (threads > 1 ? omp_get_thread_num() : 0) * row;
+        t->ranked[block] = one_filtered_block(t, s, block * DOTS_ROWS);
+        done += t->ranked[block];
+    }
+    free(similarities);
+    *all = done == blocks;
+    return true;
 }
 
 static void start_thresholds(tiles *t, int64_t *members)
@@ -307,14 +397,17 @@ me_code metric_rank_units(metric_rank *rows, metric_rank *columns, const double 
     me_code code = make_lists(&t.groups, &t, group, err);
     double *thresholds = calloc((size_t)m * 2, sizeof *thresholds);
     int64_t *members = calloc((size_t)m * 2, sizeof *members);
-    if (code == ME_OK &&
-        (!thresholds || !members || !metric_dots_pack(&t.panels, gallery, index, m, dim)))
-        code = me_fail_mem(err, "ranks");
+    if (code == ME_OK && (!thresholds || !members)) code = me_fail_mem(err, "ranks");
     if (code != ME_OK) goto done;
     t.column_own = thresholds;
     t.column_best = thresholds + m;
     start_thresholds(&t, members);
-    if (!run_tiles(&t)) {
+    /* The transposed direction and groups want all similarities; small galleries are not worth a
+     * look. */
+    bool all = false, ok = true;
+    if (!columns && !t.groups.any && m >= FILTER_LEAST) ok = run_filter(&t, &all);
+    if (ok && !all) ok = metric_dots_pack(&t.panels, gallery, index, m, dim) && run_tiles(&t);
+    if (!ok) {
         code = me_fail_mem(err, "ranks");
         goto done;
     }
@@ -324,6 +417,8 @@ me_code metric_rank_units(metric_rank *rows, metric_rank *columns, const double 
         if (columns) finish_same(&columns[p], grouped, members[m + p]);
     }
 done:
+    free(t.ranked);
+    metric_filter_close(&t.filter);
     metric_dots_unpack(&t.panels);
     free(t.groups.next);
     free(thresholds);

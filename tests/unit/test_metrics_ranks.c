@@ -122,6 +122,54 @@ Test(rank, units_and_matrix_agree_in_both_directions)
     }
 }
 
+/* What fills a gallery, to try what single precision cannot tell apart. */
+enum { APART, SOME_ALIKE, ALL_ALIKE, ALL_NEARLY_ALIKE, KINDS };
+
+static void fill_gallery(float *g, int64_t n, int64_t dim, int kind)
+{
+    for (int64_t i = 1; i < n; i++) {
+        const int64_t from = kind == SOME_ALIKE ? i / 3 * 3 : 0;
+        if (kind == APART || (kind == SOME_ALIKE && i % 5 == 0)) continue;
+        memcpy(g + i * dim, g + from * dim, (size_t)dim * sizeof *g);
+        if (kind == ALL_NEARLY_ALIKE) g[i * dim + i % dim] += 3e-7f * (float)(i % 11);
+    }
+}
+
+Test(rank, a_look_in_single_precision_changes_no_rank)
+{
+    static const int sizes[] = {63, 64, 65, 200};
+    for (int k = 0; k < 4 * KINDS; k++) {
+        me_arena arena;
+        me_arena_init(&arena);
+        const int64_t n = sizes[k % 4], dim = 24;
+        const metric_set set = data_set(&arena, n, dim);
+        fill_gallery((float *)set.generated, n, dim, k / 4);
+        double *q = ME_NEW_ARRAY(&arena, n * dim, double),
+               *g = ME_NEW_ARRAY(&arena, n * dim, double);
+        double *s = ME_NEW_ARRAY(&arena, n * n, double);
+        metric_unit(q, set.target, NULL, "target", n, dim, NULL);
+        metric_unit(g, set.generated, NULL, "generated", n, dim, NULL);
+        cr_assert_eq(metric_dots(s, q, g, n, n, dim, NULL), ME_OK);
+        metric_rank *have = ME_NEW_ARRAY(&arena, n, metric_rank),
+                    *want = ME_NEW_ARRAY(&arena, n, metric_rank);
+        cr_assert_eq(metric_rank_matrix(want, s, n, 0, NULL, NULL), ME_OK);
+        cr_assert_eq(metric_rank_units(have, NULL, q, g, dim, NULL, n, NULL, NULL), ME_OK);
+        for (int64_t i = 0; i < n; i++) {
+            cr_expect_eq(have[i].similarity, want[i].similarity);
+            cr_expect_eq(have[i].above, want[i].above, "kind %d, n %d, query %d", k / 4, (int)n,
+                         (int)i);
+            cr_expect_eq(have[i].equal, want[i].equal);
+            cr_expect_eq(have[i].near_above, want[i].near_above);
+            cr_expect_eq(have[i].near_below, want[i].near_below);
+            cr_expect_eq(have[i].gap, want[i].gap, "kind %d, n %d, query %d: %g %g", k / 4, (int)n,
+                         (int)i, have[i].gap, want[i].gap);
+            cr_expect_eq(have[i].same_above, want[i].same_above);
+            cr_expect_eq(have[i].same_equal, want[i].same_equal);
+        }
+        me_arena_release(&arena);
+    }
+}
+
 Test(dots, every_kernel_and_thread_count_gives_the_same_bits)
 {
     me_arena arena;
