@@ -176,6 +176,29 @@ void me_bytes_forget(me_bytes *b, const unsigned char *end)
     if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+/* A large file is read by all threads, since filling fresh memory takes longer than the reading.
+ * Gives the number of bytes that are there from the start on; the caller's loop finds out why not
+ * all. */
+static size_t read_parts(int fd, unsigned char *data, size_t size)
+{
+    const size_t part = 4 * HUGE_PAGE;
+    const int64_t n = (int64_t)(size / part);
+    int64_t whole = n;
+#pragma omp parallel for schedule(static) reduction(min : whole)
+    for (int64_t i = 0; i < n; i++) {
+        size_t from = (size_t)i * part, got = 0;
+        while (got < part) {
+            ssize_t more = pread(fd, data + from + got, part - got, (off_t)(from + got));
+            if (more < 0 && errno == EINTR) continue;
+            if (more <= 0) break;
+            got += (size_t)more;
+        }
+        if (got < part && i < whole) whole = i;
+    }
+    size_t done = (size_t)whole * part;
+    return lseek(fd, (off_t)done, SEEK_SET) < 0 ? 0 : done;
+}
+
 /* Reads until the end; `expected` is a hint that is exact for a regular file which nobody writes
  * to. */
 static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path, me_err *err)
@@ -184,6 +207,7 @@ static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path
     unsigned char probe;
     out->data = allocate(capacity);
     if (!out->data) return me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, capacity);
+    if (expected && lseek(fd, 0, SEEK_CUR) == 0) out->size = read_parts(fd, out->data, expected);
     for (;;) {
         bool full = out->size == capacity;
         ssize_t n =

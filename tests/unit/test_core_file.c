@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,31 @@ Test(file, an_aborted_write_leaves_the_old_file)
     cr_expect(b.size == 3 && memcmp(b.data, "old", 3) == 0);
     me_bytes_close(&b);
     cr_expect_eq(count_names(), 1);
+}
+
+Test(file, a_large_file_is_read_whole_from_where_it_stands)
+{
+    const size_t size = (19u << 20) + 77;
+    unsigned char *data = malloc(size);
+    for (size_t i = 0; i < size; i++) data[i] = (unsigned char)(i * 2654435761u >> 24);
+    cr_assert_eq(me_file_write("a", data, size, NULL), ME_OK);
+    me_bytes b;
+    cr_assert_eq(me_bytes_open(&b, "a", NULL), ME_OK);
+    cr_assert_eq(b.size, size);
+    cr_expect_eq(memcmp(b.data, data, size), 0);
+    me_bytes_close(&b);
+    int fd = open("a", O_RDONLY), standard = dup(STDIN_FILENO);
+    char head[3];
+    cr_assert(fd >= 0 && read(fd, head, sizeof head) == 3);
+    dup2(fd, STDIN_FILENO); /* as after `(read line; mebench ... -) < a` */
+    cr_assert_eq(me_bytes_open(&b, "-", NULL), ME_OK);
+    cr_assert_eq(b.size, size - 3);
+    cr_expect_eq(memcmp(b.data, data + 3, size - 3), 0);
+    me_bytes_close(&b);
+    dup2(standard, STDIN_FILENO);
+    close(standard);
+    close(fd);
+    free(data);
 }
 
 Test(file, forgotten_bytes_are_whole_pages_before_the_end_given)
