@@ -213,12 +213,19 @@ static float counted_frame(const loss_run *r, int64_t sample, int32_t frame)
     return counts(r, sample) && frame < r->truth->source_frames[sample];
 }
 
-static nn_tensor *identity_in_code(const loss_run *r)
+/* The frames that it counts; 0: the batch has no such loss. */
+static double identity_frames(const loss_run *r)
 {
     double counted = 0;
     for (int64_t i = 0; i < r->b->n; i++)
         if (counts(r, i)) counted += r->truth->source_frames[i];
-    if (!r->truth->equal_lengths || !(counted > 0)) return zero(r->ctx);
+    return r->truth->equal_lengths ? counted : 0;
+}
+
+static nn_tensor *identity_in_code(const loss_run *r)
+{
+    const double counted = identity_frames(r);
+    if (!(counted > 0)) return zero(r->ctx);
     nn_tensor *part[2] = {
         all_features(r, r->out->x0, r->x0, row_weights(r, false, counted_frame), counted)};
     if (!r->padded) return part[0];
@@ -311,5 +318,9 @@ nn_tensor *model_omnime_loss(nn_ctx *ctx, const model_omnime_net *net,
         add_term(terms, weights, "triplet", triplet_loss(&r, condition), w->triplet);
     if (w->preserve > 0 && w->preserve_form != MODEL_PRESERVE_OFF)
         add_term(terms, weights, "preserve", preserve_loss(&r), w->preserve);
+    /* Its mean in the curves is the share of batches that had such a loss. */
+    if (w->preserve > 0 && w->preserve_form == MODEL_PRESERVE_CODE)
+        add_term(terms, weights, "preserve_active",
+                 nn_from_host(ctx, (float[]){identity_frames(&r) > 0}, 1, 1), 0);
     return nn_weighted_sum(ctx, terms->value, weights, terms->n);
 }

@@ -38,7 +38,9 @@ typedef struct model_omnime_truth {
     nn_tensor *groups[MOTION_EDITOR_GROUPS]; /* out: the feature loss of each group */
 } model_omnime_truth;
 
-/* Fills `terms` with the unweighted terms that are in use: feature, cls, retro, triplet, preserve.
+/* Fills `terms` with the unweighted terms that are in use: feature, cls, retro, triplet, preserve;
+ * with the code's preservation also preserve_active, 1 where the batch had it, which weighs
+ * nothing.
  */
 nn_tensor *model_omnime_loss(nn_ctx *ctx, const model_omnime_net *net,
                              const model_omnime_batch *batch, const model_omnime_layout *layout,
