@@ -1,8 +1,10 @@
 /* eval/main.c: the program. Finds the command, parses its options, runs it, and turns an error into
  * two lines on stderr and an exit status (style: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4
  * device or memory, 5 bug). */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/json.h"
 #include "eval/commands.h"
@@ -95,8 +97,22 @@ static me_code run(const eval_command *c, me_writer *out, me_arena *arena, int a
     return code;
 }
 
+/* GNU's OpenMP lets threads that wait spin for milliseconds, and beside other work on the same
+ * cores that makes a run a hundred times as long. It reads its settings before main, so the program
+ * starts itself again with a short spin; a user's own setting of either kind is left as it is. */
+static void wait_briefly(char **argv)
+{
+    char self[PATH_MAX];
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1)) return;
+    self[n] = 0;
+    execv(self, argv); /* where this fails, the threads spin */
+}
+
 int main(int argc, char **argv)
 {
+    wait_briefly(argv);
     me_err err = {0};
     me_arena arena;
     me_arena_init(&arena);
