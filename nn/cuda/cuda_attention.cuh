@@ -11,6 +11,7 @@
 
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_mma.cuh"
 
 #include <math.h>
 
@@ -61,6 +62,28 @@ static __device__ __forceinline__ uint32_t kept_four(uint4 w, uint32_t threshold
            (w.z >= threshold ? 4u : 0u) | (w.w >= threshold ? 8u : 0u);
 }
 
+/* Rows [0, rows) of HEIGHT start on their way into shared memory, rows of HD columns and 16 bytes
+ * of padding there, zeros below and right of the tile. `src` is the first row's first element of
+ * this head; rows start on 16 bytes. */
+template <typename T, int HD, int HEIGHT, int THREADS>
+static __device__ __forceinline__ void copy_rows(T *tile, const T *src, int64_t stride, int rows,
+                                                 int head_dim)
+{
+    constexpr int PER = 16 / (int)sizeof(T), CHUNKS = HD / PER, STEP = THREADS / CHUNKS;
+    int mine = threadIdx.x;
+    asm volatile("" : "+r"(mine)); /* so that no addresses are kept from tile to tile */
+    int r = mine / CHUNKS, c = mine % CHUNKS * PER;
+    uint32_t to = shared_address(tile + r * (HD + PER) + c);
+    src += r * stride + c;
+    rows = c < head_dim ? rows - r : 0;
+#pragma unroll
+    for (int from = 0; from < HEIGHT; from += STEP) {
+        copy_async<16>(to, src, from < rows);
+        to += STEP * (HD + PER) * (int)sizeof(T);
+        src += STEP * stride;
+    }
+}
+
 static __device__ __forceinline__ void store2(float *p, float x, float y)
 {
     *reinterpret_cast<float2 *>(p) = make_float2(x, y);
@@ -83,7 +106,9 @@ static inline bool attention_vec(const nn_attention_args *p)
 }
 
 /* cuda_attention_simt.cu: any shape whose heads have at most 128 columns. */
+extern "C" {
 void nn_cuda_attention_simt_fwd(nn_cuda *cu, const nn_attention_args *p);
 void nn_cuda_attention_simt_bwd(nn_cuda *cu, const nn_attention_args *p);
+}
 
 #endif

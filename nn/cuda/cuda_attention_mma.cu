@@ -16,7 +16,6 @@
  * the round before stopped, so its bits depend on its sequence alone.
  */
 #include "nn/cuda/cuda_attention.cuh"
-#include "nn/cuda/cuda_mma.cuh"
 
 #define WARPS 8
 #define THREADS (32 * WARPS)
@@ -37,37 +36,26 @@ template <typename T, int HD> struct tile {
     static constexpr int BACKWARD_BYTES =
         ((2 * OWN + 4 * QUERIES) * LD + SCORE_TILES * OWN * SCORES_LD) * (int)sizeof(T) +
         4 * QUERIES * (int)sizeof(float);
+    /* That should fit one multiprocessor. */
+    static constexpr int FORWARD_BLOCKS = HD > 64 ? 1 : sizeof(T) == 2 ? 3 : 2;
+    static constexpr int BACKWARD_BLOCKS = HD * (int)sizeof(T) > 128 ? 1 : 2;
     /* Of a tile's dq a warp computes 16 rows by QUERY_COLUMNS columns. */
     static constexpr int QUERY_COLUMNS = HD * (QUERIES / 16) / WARPS;
 };
 
 /* Where a lane's row of ldmatrix4 starts: for a left operand (16 rows by 32 bytes), or a transposed
  * right one, and for two right ones (16 columns by 32 bytes). */
-template <typename T> static __device__ __forceinline__ const T *left_row(const T *p, int ld)
+template <typename T> static __device__ __forceinline__ uint32_t left_row(const T *p, int ld)
 {
     int lane = threadIdx.x & 31;
-    return p + (lane & 15) * ld + (lane >> 4) * (16 / (int)sizeof(T));
+    return shared_address(p) + (lane & 15) * ld * (int)sizeof(T) + (lane >> 4) * 16;
 }
 
-template <typename T> static __device__ __forceinline__ const T *right_row(const T *p, int ld)
+template <typename T> static __device__ __forceinline__ uint32_t right_row(const T *p, int ld)
 {
     int lane = threadIdx.x & 31;
-    return p + ((lane & 7) + (lane >> 4) * 8) * ld + (lane >> 3 & 1) * (16 / (int)sizeof(T));
-}
-
-/* Rows [0, rows) of HEIGHT start on their way into shared memory, zeros below and right of them.
- * `src` is the first row's first element of this head. */
-template <typename T, int HD, int HEIGHT>
-static __device__ __forceinline__ void start_rows(T *to, const T *src, int64_t stride, int rows,
-                                                  int head_dim)
-{
-    constexpr int PER = tile<T, HD>::PER, CHUNKS = HD / PER;
-#pragma unroll
-    for (int from = 0; from < HEIGHT * CHUNKS; from += THREADS) {
-        int i = from + (int)threadIdx.x, r = i / CHUNKS, c = i % CHUNKS * PER;
-        bool there = r < rows && c < head_dim;
-        copy_async<16>(to + r * tile<T, HD>::LD + c, there ? src + r * stride + c : src, there);
-    }
+    return shared_address(p) + ((lane & 7) + (lane >> 4) * 8) * ld * (int)sizeof(T) +
+           (lane >> 3 & 1) * 16;
 }
 
 /* After wait_copies: f32 becomes tf32, each thread what it has copied itself. */
@@ -97,11 +85,11 @@ template <int COLUMNS>
 static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const uint32_t (&a)[4],
                                               const bf16 *b, int ld)
 {
-    const bf16 *row = left_row(b, ld);
+    uint32_t row = left_row(b, ld);
 #pragma unroll
     for (int m = 0; m < COLUMNS / 16; m++) {
         uint32_t w[4];
-        ldmatrix4_trans(w, row + 16 * m);
+        ldmatrix4_trans(w, row + 32 * m);
         mma(o[2 * m], a, w[0], w[1], bf16());
         mma(o[2 * m + 1], a, w[2], w[3], bf16());
     }
@@ -162,8 +150,7 @@ static __device__ __forceinline__ void store_rows(T *dst, const float (&o)[COLUM
  */
 
 /* What a warp knows of its 16 queries. */
-template <typename T, int HD> struct forward_rows {
-    uint32_t q[tile<T, HD>::STEPS][4];
+template <int HD> struct forward_rows {
     float o[HD / 8][4], top[2], sum[2];
 };
 
@@ -186,25 +173,29 @@ static __device__ __forceinline__ void draw_forward(uint32_t (&keep)[2], const n
     keep[1] = t & 1 ? mine >> 2 : other;
 }
 
-/* The first 16 CHUNKS keys of a tile; `seen` has a bit for each key that exists and is not hidden,
- * `first` and `from` are the warp's first query and the tile's first key. */
+/* 16 CHUNKS keys; `seen` has a bit for each key that exists and is not hidden,
+ * `first` and `from` are the warp's first query and the first key. */
 template <typename T, int HD, int CHUNKS>
-static __device__ __forceinline__ void attend(forward_rows<T, HD> &w, const T *k, const T *v,
-                                              uint64_t seen, const nn_attention_args &p,
+static __device__ __forceinline__ void attend(forward_rows<HD> &w, const T *q, const T *k,
+                                              const T *v, uint64_t seen, const nn_attention_args &p,
                                               const attention_head &h, int first, int from)
 {
-    constexpr int LD = tile<T, HD>::LD, PER = tile<T, HD>::PER;
+    constexpr int LD = tile<T, HD>::LD, ROW = LD * (int)sizeof(T);
     int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    uint32_t keep[2] = {0, 0}; /* drawn while few registers are in use */
+    if (p.dropout > 0.f) draw_forward<CHUNKS>(keep, p, h, first, from);
     float s[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
-    const T *k_row = right_row(k, LD);
+    uint32_t q_row = left_row(q, LD), k_row = right_row(k, LD);
 #pragma unroll
     for (int step = 0; step < tile<T, HD>::STEPS; step++) {
+        uint32_t a[4];
+        ldmatrix4(a, q_row + 32 * step);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             uint32_t b[4];
-            ldmatrix4(b, k_row + 16 * c * LD + 2 * PER * step);
-            mma(s[2 * c], w.q[step], b[0], b[1], T());
-            mma(s[2 * c + 1], w.q[step], b[2], b[3], T());
+            ldmatrix4(b, k_row + 16 * c * ROW + 32 * step);
+            mma(s[2 * c], a, b[0], b[1], T());
+            mma(s[2 * c + 1], a, b[2], b[3], T());
         }
     }
     if (p.causal || ~seen << (64 - 16 * CHUNKS)) {
@@ -244,8 +235,6 @@ static __device__ __forceinline__ void attend(forward_rows<T, HD> &w, const T *k
         }
     }
     if (p.dropout > 0.f) {
-        uint32_t keep[2];
-        draw_forward<CHUNKS>(keep, p, h, first, from);
 #pragma unroll
         for (int n = 0; n < 2 * CHUNKS; n++) {
 #pragma unroll
@@ -258,10 +247,25 @@ static __device__ __forceinline__ void attend(forward_rows<T, HD> &w, const T *k
     for (int c = 0; c < CHUNKS; c++) weigh<HD>(w.o, s[2 * c], s[2 * c + 1], v + 16 * c * LD);
 }
 
+template <typename T, int HD>
+static __device__ __forceinline__ void
+attend_tile(forward_rows<HD> &w, const T *q, const T *k, const T *v, uint64_t seen,
+            const nn_attention_args &p, const attention_head &h, int first, int from)
+{
+#pragma unroll 1
+    for (int at = 0; at < KEYS && from + at < h.nk; at += 32) {
+        const T *k_at = k + at * tile<T, HD>::LD, *v_at = v + at * tile<T, HD>::LD;
+        if (from + at + 16 < h.nk)
+            attend<T, HD, 2>(w, q, k_at, v_at, seen >> at, p, h, first, from + at);
+        else
+            attend<T, HD, 1>(w, q, k_at, v_at, seen >> at, p, h, first, from + at);
+    }
+}
+
 /* Grid: (sequences * heads, ceil(longest_q / 128)). Moves q once, k and v once for every 128
  * queries, out once. */
 template <typename T, int HD>
-static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
+static __global__ void __launch_bounds__(THREADS, tile<T, HD>::FORWARD_BLOCKS)
     attention_fwd_mma_kernel(nn_attention_args p)
 {
     constexpr int LD = tile<T, HD>::LD, SIZE = KEYS * LD;
@@ -278,50 +282,46 @@ static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
         int live = min(KEYS, h.nk - from);
         int64_t at = (h.k_from + from) * p.kv_stride + column;
         T *k = kv + 2 * buffer * SIZE;
-        start_rows<T, HD, KEYS>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim);
-        start_rows<T, HD, KEYS>(k + SIZE, (const T *)p.v + at, p.kv_stride, live, p.head_dim);
+        copy_rows<T, HD, KEYS, THREADS>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim);
+        copy_rows<T, HD, KEYS, THREADS>(k + SIZE, (const T *)p.v + at, p.kv_stride, live,
+                                        p.head_dim);
         if (threadIdx.x < KEYS) {
             uint32_t bits = __ballot_sync(0xffffffffu, key_seen(p, h, from + (int)threadIdx.x));
             if (lane == 0) seen_all[buffer][warp] = bits;
         }
     };
-    start_rows<T, HD, OWN>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column, p.q_stride,
-                           rows, p.head_dim);
-    forward_rows<T, HD> w;
+    copy_rows<T, HD, OWN, THREADS>(q, (const T *)p.q + (h.q_from + first) * p.q_stride + column,
+                                   p.q_stride, rows, p.head_dim);
+    forward_rows<HD> w;
     w.top[0] = w.top[1] = -INFINITY;
     w.sum[0] = w.sum[1] = 0.f;
 #pragma unroll
     for (int m = 0; m < HD / 8; m++) w.o[m][0] = w.o[m][1] = w.o[m][2] = w.o[m][3] = 0.f;
     int end = p.causal ? min(h.nk, first + OWN) : h.nk;
-    if (end > 0) start_keys(0, 0);
+    for (int from = 0; from < min(end, 2 * KEYS); from += KEYS) {
+        start_keys(from, from / KEYS);
+        close_copies();
+    }
     for (int from = 0; from < end; from += KEYS) {
         int buffer = from / KEYS % 2;
         T *k = kv + 2 * buffer * SIZE, *v = k + SIZE;
-        wait_copies();
+        if (from + KEYS < end)
+            wait_copies<1>();
+        else
+            wait_copies<0>();
         if (from == 0) finish_rows<T, HD, OWN>(q);
         finish_rows<T, HD, KEYS>(k);
         finish_rows<T, HD, KEYS>(v);
         __syncthreads();
-        /* Everyone is past the tiles before these, whose place the next ones take. */
-        if (from + KEYS < end) start_keys(from + KEYS, 1 - buffer);
-        if (!working) continue;
-        if (from == 0) {
-            const T *row = left_row(q + 16 * warp * LD, LD);
-#pragma unroll
-            for (int i = 0; i < tile<T, HD>::STEPS; i++) {
-                ldmatrix4(w.q[i], row + 2 * tile<T, HD>::PER * i);
-            }
+        if (working) {
+            uint64_t seen = seen_all[buffer][0] | (uint64_t)seen_all[buffer][1] << 32;
+            attend_tile<T, HD>(w, q + 16 * warp * LD, k, v, seen, p, h, first + 16 * warp, from);
         }
-        uint64_t seen = seen_all[buffer][0] | (uint64_t)seen_all[buffer][1] << 32;
-        int live = h.nk - from, query = first + 16 * warp;
-        if (live > 48)
-            attend<T, HD, 4>(w, k, v, seen, p, h, query, from);
-        else if (live > 32)
-            attend<T, HD, 3>(w, k, v, seen, p, h, query, from);
-        else if (live > 16)
-            attend<T, HD, 2>(w, k, v, seen, p, h, query, from);
-        else
-            attend<T, HD, 1>(w, k, v, seen, p, h, query, from);
+        if (from + 2 * KEYS < end) {
+            __syncthreads(); /* everyone is done with the tile whose place the next one takes */
+            start_keys(from + 2 * KEYS, buffer);
+            close_copies();
+        }
     }
     if (!working) return;
     float by[2], kept = 1.f / (1.f - p.dropout);
@@ -356,7 +356,7 @@ static __device__ __forceinline__ void draw_backward(uint32_t (&keep)[4],
     uint32_t threshold = dropout_threshold(p.dropout), mine = 0;
     uint64_t block = attention_block(p, h, query + 2 * (lane & 3) + (j & 1),
                                      key + 4 * (lane >> 4) + 8 * (j >> 1));
-#pragma unroll
+#pragma unroll 2
     for (int n = 0; n < 2 * CHUNKS; n++) {
         uint4 four = philox(h.seed, p.site, block + (uint64_t)n * 8 * attention_blocks(p));
         mine |= kept_four(four, threshold) << 4 * n;
@@ -385,33 +385,33 @@ static __device__ __forceinline__ void
 attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<T> tile_q, int at,
             const nn_attention_args &p, const attention_head &h, int key, int query)
 {
-    constexpr int LD = tile<T, HD>::LD, PER = tile<T, HD>::PER;
+    constexpr int LD = tile<T, HD>::LD, ROW = LD * (int)sizeof(T);
     int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    uint32_t keep[4] = {~0u, ~0u, ~0u, ~0u}; /* drawn while few registers are in use */
+    if (p.dropout > 0.f) draw_backward<CHUNKS>(keep, p, h, query, key);
     float s[2 * CHUNKS][4] = {}, d[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
-    const T *k_row = left_row(k, LD), *v_row = left_row(v, LD);
-    const T *q_row = right_row(tile_q.q + at * LD, LD),
-            *o_row = right_row(tile_q.dout + at * LD, LD);
+    uint32_t k_row = left_row(k, LD), v_row = left_row(v, LD);
+    uint32_t q_row = right_row(tile_q.q + at * LD, LD),
+             o_row = right_row(tile_q.dout + at * LD, LD);
 #pragma unroll
     for (int step = 0; step < tile<T, HD>::STEPS; step++) {
         uint32_t a[4], b[4];
-        ldmatrix4(a, k_row + 2 * PER * step);
+        ldmatrix4(a, k_row + 32 * step);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
-            ldmatrix4(b, q_row + 16 * c * LD + 2 * PER * step);
+            ldmatrix4(b, q_row + 16 * c * ROW + 32 * step);
             mma(s[2 * c], a, b[0], b[1], T());
             mma(s[2 * c + 1], a, b[2], b[3], T());
         }
-        ldmatrix4(a, v_row + 2 * PER * step);
+        ldmatrix4(a, v_row + 32 * step);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
-            ldmatrix4(b, o_row + 16 * c * LD + 2 * PER * step);
+            ldmatrix4(b, o_row + 16 * c * ROW + 32 * step);
             mma(d[2 * c], a, b[0], b[1], T());
             mma(d[2 * c + 1], a, b[2], b[3], T());
         }
     }
-    uint32_t keep[4] = {~0u, ~0u, ~0u, ~0u};
     float kept = 1.f / (1.f - p.dropout);
-    if (p.dropout > 0.f) draw_backward<CHUNKS>(keep, p, h, query, key);
 #pragma unroll
     for (int n = 0; n < 2 * CHUNKS; n++) {
         int column = at + 8 * n + 2 * t;
@@ -469,30 +469,44 @@ static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], 
 }
 
 /* p.delta of the sequence's queries: the dot product of their rows of dout and out, which the
- * gradient of softmax subtracts. HD columns are HD / PER lanes' work. */
+ * gradient of softmax subtracts. A row is HD / PER lanes' work and a thread has four rows on their
+ * way. The first two tiles' also go where the tiles' statistics lie (zeros past the end). */
 template <typename T, int HD>
-static __device__ __forceinline__ void fill_delta(const nn_attention_args &p,
+static __device__ __forceinline__ void fill_delta(float *statistics, const nn_attention_args &p,
                                                   const attention_head &h)
 {
-    constexpr int PER = tile<T, HD>::PER, LANES = HD / PER;
+    constexpr int PER = tile<T, HD>::PER, LANES = HD / PER, QUERIES = tile<T, HD>::QUERIES;
+    constexpr int PASS = THREADS / LANES, FLIGHT = 4;
     int64_t width = (int64_t)p.heads * p.head_dim, column = (int64_t)h.head * p.head_dim;
-    int c = (int)threadIdx.x % LANES * PER;
-    for (int from = 0; from < h.nq; from += THREADS / LANES) {
-        int row = from + (int)threadIdx.x / LANES;
-        float sum = 0.f;
-        if (row < h.nq && c < p.head_dim) {
+    int c = (int)threadIdx.x % LANES * PER, mine = (int)threadIdx.x / LANES;
+    for (int from = 0; from < max(h.nq, 2 * QUERIES); from += FLIGHT * PASS) {
+        uint4 a[FLIGHT], b[FLIGHT];
+#pragma unroll
+        for (int i = 0; i < FLIGHT; i++) {
+            int row = from + i * PASS + mine;
             int64_t at = (h.q_from + row) * width + column + c;
+            a[i] = b[i] = make_uint4(0, 0, 0, 0);
+            if (row >= h.nq || c >= p.head_dim) continue;
+            a[i] = *reinterpret_cast<const uint4 *>((const T *)p.dout + at);
+            b[i] = *reinterpret_cast<const uint4 *>((const T *)p.out + at);
+        }
 #pragma unroll
-            for (int i = 0; i < PER; i += 4) {
-                float4 a = load4((const T *)p.dout + at + i), b = load4((const T *)p.out + at + i);
-                sum = fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+        for (int i = 0; i < FLIGHT; i++) {
+            const T *x = reinterpret_cast<const T *>(&a[i]),
+                    *y = reinterpret_cast<const T *>(&b[i]);
+            int row = from + i * PASS + mine;
+            float sum = 0.f;
+#pragma unroll
+            for (int e = 0; e < PER; e++) sum = fmaf(load1(x + e), load1(y + e), sum);
+#pragma unroll
+            for (int step = LANES / 2; step > 0; step >>= 1) {
+                sum += __shfl_xor_sync(0xffffffffu, sum, step);
             }
+            if (c > 0) continue;
+            if (row < h.nq) p.delta[(int64_t)h.head * p.tokens_q + h.q_from + row] = sum;
+            if (row < 2 * QUERIES)
+                statistics[(2 * (row / QUERIES) + 1) * QUERIES + row % QUERIES] = sum;
         }
-#pragma unroll
-        for (int step = LANES / 2; step > 0; step >>= 1) {
-            sum += __shfl_xor_sync(0xffffffffu, sum, step);
-        }
-        if (row < h.nq && c == 0) p.delta[(int64_t)h.head * p.tokens_q + h.q_from + row] = sum;
     }
 }
 
@@ -541,7 +555,7 @@ finish_queries(const nn_attention_args &p, const attention_head &h, float4 *sums
 /* Grid: heads of sequences, from `unit` on. `sums` holds, for each block, the dq of longest_q
  * queries, where there are more than 128 keys. */
 template <typename T, int HD>
-static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
+static __global__ void __launch_bounds__(THREADS, tile<T, HD>::BACKWARD_BLOCKS)
     attention_bwd_mma_kernel(nn_attention_args p, int64_t unit, float4 *sums, int64_t sums_stride)
 {
     constexpr int LD = tile<T, HD>::LD, QUERIES = tile<T, HD>::QUERIES;
@@ -550,40 +564,40 @@ static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
     T *k = (T *)shared_raw, *v = k + OWN * LD, *queries = v + OWN * LD;
     T *scores_all = queries + 4 * QUERIES * LD;
     float *statistics = (float *)(scores_all + tile<T, HD>::SCORE_TILES * SCORES);
-    attention_head h = find_head(p, unit + blockIdx.x);
+    __shared__ attention_head h; /* not in registers, which are scarce */
+    if (threadIdx.x == 0) h = find_head(p, unit + blockIdx.x);
+    __syncthreads();
     int warp = (int)threadIdx.x >> 5, g = (int)(threadIdx.x & 31) >> 2;
     int64_t column = (int64_t)h.head * p.head_dim, width = (int64_t)p.heads * p.head_dim;
-    sums += blockIdx.x * sums_stride;
     auto start_queries = [&](int from) {
         T *q = queries + from / QUERIES % 2 * 2 * QUERIES * LD;
         int live = min(QUERIES, h.nq - from);
         int64_t row = h.q_from + from;
-        start_rows<T, HD, QUERIES>(q, (const T *)p.q + row * p.q_stride + column, p.q_stride, live,
-                                   p.head_dim);
-        start_rows<T, HD, QUERIES>(q + QUERIES * LD, (const T *)p.dout + row * width + column,
-                                   width, live, p.head_dim);
+        copy_rows<T, HD, QUERIES, THREADS>(q, (const T *)p.q + row * p.q_stride + column,
+                                           p.q_stride, live, p.head_dim);
+        copy_rows<T, HD, QUERIES, THREADS>(
+            q + QUERIES * LD, (const T *)p.dout + row * width + column, width, live, p.head_dim);
     };
-    auto start_statistics = [&](int from) {
+    auto start_statistics = [&](int from, bool delta) {
         float *to = statistics + from / QUERIES % 2 * 2 * QUERIES;
         int r = (int)threadIdx.x % QUERIES;
-        if ((int)threadIdx.x >= 2 * QUERIES) return;
+        if ((int)threadIdx.x >= (delta ? 2 : 1) * QUERIES) return;
         const float *all = (int)threadIdx.x < QUERIES ? p.lse : p.delta;
         int64_t at = (int64_t)h.head * p.tokens_q + h.q_from + from;
         bool there = from + r < h.nq;
-        copy_async<4>(to + threadIdx.x, there ? all + at + r : all, there);
+        copy_async<4>(shared_address(to + threadIdx.x), there ? all + at + r : all, there);
     };
     for (int first = 0; first == 0 || first < h.nk; first += OWN) {
         int live = min(OWN, h.nk - first), begin = p.causal ? first : 0;
         int64_t keys = (h.k_from + first) * p.kv_stride + column;
         if (first > 0) __syncthreads(); /* everyone is done with the tiles */
-        start_rows<T, HD, OWN>(k, (const T *)p.k + keys, p.kv_stride, live, p.head_dim);
-        start_rows<T, HD, OWN>(v, (const T *)p.v + keys, p.kv_stride, live, p.head_dim);
-        if (begin < h.nq) start_queries(begin);
-        if (first == 0) {
-            fill_delta<T, HD>(p, h);
-            __syncthreads();
+        copy_rows<T, HD, OWN, THREADS>(k, (const T *)p.k + keys, p.kv_stride, live, p.head_dim);
+        copy_rows<T, HD, OWN, THREADS>(v, (const T *)p.v + keys, p.kv_stride, live, p.head_dim);
+        if (begin < h.nq) {
+            start_queries(begin);
+            start_statistics(begin, first > 0);
         }
-        if (begin < h.nq) start_statistics(begin);
+        if (first == 0) fill_delta<T, HD>(statistics, p, h);
         backward_rows<HD> w;
 #pragma unroll
         for (int m = 0; m < HD / 8; m++) {
@@ -593,7 +607,7 @@ static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
         int key = first + 16 * warp;
         w.seen[0] = key_seen(p, h, key + g);
         w.seen[1] = key_seen(p, h, key + g + 8);
-        wait_copies();
+        wait_copies<0>();
         finish_rows<T, HD, OWN>(k);
         finish_rows<T, HD, OWN>(v);
         for (int from = begin; from < h.nq; from += QUERIES) {
@@ -607,7 +621,7 @@ static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
                 __syncthreads();
                 if (from + QUERIES < h.nq) {
                     start_queries(from + QUERIES);
-                    start_statistics(from + QUERIES);
+                    start_statistics(from + QUERIES, first > 0);
                 }
             }
             if (16 * warp < live) {
@@ -623,18 +637,18 @@ static __global__ void __launch_bounds__(THREADS, HD * sizeof(T) > 128 ? 1 : 2)
                 }
             }
             /* The next tile has arrived and everyone's dS is there; this tile's place is free. */
-            wait_copies();
+            wait_copies<0>();
             if (from + QUERIES < h.nq) {
                 finish_rows<T, HD, 2 * QUERIES>(queries + (1 - turn) * 2 * QUERIES * LD);
             }
             __syncthreads();
             if (from + 2 * QUERIES < h.nq) {
                 start_queries(from + 2 * QUERIES);
-                start_statistics(from + 2 * QUERIES);
+                start_statistics(from + 2 * QUERIES, true);
             }
             bool last = first + OWN >= h.nk || (p.causal && from < first + OWN);
-            finish_queries<T, HD>(p, h, sums + from / QUERIES * SUMS, scores, k, live, from,
-                                  first == 0, last);
+            finish_queries<T, HD>(p, h, sums + blockIdx.x * sums_stride + from / QUERIES * SUMS,
+                                  scores, k, live, from, first == 0, last);
             if (tile<T, HD>::SCORE_TILES == 1) __syncthreads();
         }
         if (16 * warp >= live) continue;
@@ -661,22 +675,35 @@ static bool suits(const nn_attention_args *p)
     return (p->dtype == NN_BF16 || p->precision == NN_TF32) && bits % 16 == 0;
 }
 
-template <typename T, int HD> static void mma_fwd(nn_cuda *cu, const nn_attention_args *p)
+/* H100 has all that the kernels ask for; others of sm_80 and later may not. */
+static bool has_shared(nn_cuda *cu, int bytes)
+{
+    int most = 0;
+    nn_cuda_check(
+        cu, cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, cu->device),
+        "cudaDeviceGetAttribute");
+    return bytes <= most;
+}
+
+template <typename T, int HD> static bool mma_fwd(nn_cuda *cu, const nn_attention_args *p)
 {
     constexpr int BYTES = tile<T, HD>::FORWARD_BYTES;
     auto kernel = attention_fwd_mma_kernel<T, HD>;
+    if (!has_shared(cu, BYTES)) return false;
     const char *what = "attention_fwd_mma_kernel";
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
     dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(p->longest_q, OWN));
     kernel<<<grid, THREADS, BYTES, cu->stream>>>(*p);
     nn_cuda_check(cu, cudaGetLastError(), what);
+    return true;
 }
 
-template <typename T, int HD> static void mma_bwd(nn_cuda *cu, const nn_attention_args *p)
+template <typename T, int HD> static bool mma_bwd(nn_cuda *cu, const nn_attention_args *p)
 {
     constexpr int BYTES = tile<T, HD>::BACKWARD_BYTES, QUERIES = tile<T, HD>::QUERIES;
     auto kernel = attention_bwd_mma_kernel<T, HD>;
+    if (!has_shared(cu, BYTES)) return false;
     const char *what = "attention_bwd_mma_kernel";
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
@@ -684,11 +711,9 @@ template <typename T, int HD> static void mma_bwd(nn_cuda *cu, const nn_attentio
     if (p->longest_k > OWN) { /* as many at once as the workspace holds the dq of */
         stride = nn_cuda_ceil_div(p->longest_q, QUERIES) * QUERIES * HD / 4;
         int64_t room = (int64_t)(NN_CUDA_WORKSPACE / sizeof(float4)) / (stride > 0 ? stride : 1);
-        if (room == 0) {
-            nn_cuda_fail(cu, "%s: attention's backward takes at most %lld queries a sequence",
-                         cu->base.device, (long long)(NN_CUDA_WORKSPACE / (HD * sizeof(float))));
-            return;
-        }
+        int64_t wave = 2 * cu->multiprocessors; /* that run together: no launch ends with a few */
+        if (room == 0) return false;
+        if (room > wave) room -= room % wave;
         at_once = nn_cuda_min(units, room);
     }
     for (int64_t unit = 0; unit < units; unit += at_once) {
@@ -696,27 +721,21 @@ template <typename T, int HD> static void mma_bwd(nn_cuda *cu, const nn_attentio
         kernel<<<blocks, THREADS, BYTES, cu->stream>>>(*p, unit, (float4 *)cu->workspace, stride);
         nn_cuda_check(cu, cudaGetLastError(), what);
     }
+    return true;
 }
 
-template <typename T> static void mma_any(nn_cuda *cu, const nn_attention_args *p, bool backward)
+template <typename T> static bool mma_any(nn_cuda *cu, const nn_attention_args *p, bool backward)
 {
-    if (p->head_dim <= 32)
-        backward ? mma_bwd<T, 32>(cu, p) : mma_fwd<T, 32>(cu, p);
-    else if (p->head_dim <= 64)
-        backward ? mma_bwd<T, 64>(cu, p) : mma_fwd<T, 64>(cu, p);
-    else
-        backward ? mma_bwd<T, 128>(cu, p) : mma_fwd<T, 128>(cu, p);
+    if (p->head_dim <= 32) return backward ? mma_bwd<T, 32>(cu, p) : mma_fwd<T, 32>(cu, p);
+    if (p->head_dim <= 64) return backward ? mma_bwd<T, 64>(cu, p) : mma_fwd<T, 64>(cu, p);
+    return backward ? mma_bwd<T, 128>(cu, p) : mma_fwd<T, 128>(cu, p);
 }
 
 static bool mma_attention(nn_cuda *cu, const nn_attention_args *p, bool backward)
 {
     if (!suits(p)) return false;
     if (p->sequences == 0) return true;
-    if (p->dtype == NN_BF16)
-        mma_any<bf16>(cu, p, backward);
-    else
-        mma_any<float>(cu, p, backward);
-    return true;
+    return p->dtype == NN_BF16 ? mma_any<bf16>(cu, p, backward) : mma_any<float>(cu, p, backward);
 }
 
 bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *p)

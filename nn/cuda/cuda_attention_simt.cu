@@ -180,11 +180,16 @@ static __device__ __forceinline__ void draw_columns(uint32_t (&keep)[4], const n
 }
 
 /* Rows [0, rows) of a tile into shared memory, zeros below and right of them. `src` is the first
- * row's first element of this head. */
+ * row's first element of this head. f32 is copied asynchronously: wait_copies comes before the
+ * barrier; bf16 is widened on the way. */
 template <typename T, int HD>
 static __device__ __forceinline__ void load_tile(float *tile, const T *src, int64_t stride,
                                                  int rows, int head_dim, bool vec)
 {
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (vec) copy_rows<T, HD, TILE, THREADS>(tile, src, stride, rows, head_dim);
+        if (vec) return;
+    }
 #pragma unroll 4
     for (int i = threadIdx.x; i < TILE * HD / 4; i += THREADS) {
         int r = i / (HD / 4), c = i % (HD / 4) * 4;
@@ -264,6 +269,7 @@ static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 3)
         load_tile<T, HD>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
         load_tile<T, HD>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
         load_seen(seen, p, h, from);
+        wait_copies<0>();
         __syncthreads();
         if (!working) continue;
         float s[simt::ROWS][simt::COLUMNS];
@@ -356,6 +362,7 @@ static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
         load_tile<T, HD>(k, (const T *)p.k + at, p.kv_stride, live, p.head_dim, vec);
         load_tile<T, HD>(v, (const T *)p.v + at, p.kv_stride, live, p.head_dim, vec);
         load_seen(seen, p, h, from);
+        wait_copies<0>();
         __syncthreads();
         if (!working) continue;
         float s[simt::ROWS][simt::COLUMNS], dp[simt::ROWS][simt::COLUMNS];
@@ -423,6 +430,7 @@ static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
             lse[threadIdx.x] = there ? p.lse[statistics + threadIdx.x] : 0.f;
             delta[threadIdx.x] = there ? p.delta[statistics + threadIdx.x] : 0.f;
         }
+        wait_copies<0>();
         __syncthreads();
         if (!working) continue;
         float s[simt::ROWS][simt::COLUMNS], dp[simt::ROWS][simt::COLUMNS];

@@ -13,22 +13,28 @@
 
 #include "nn/cuda/cuda_device.cuh"
 
+/* Shared memory has addresses of 32 bits, which these instructions take. */
+static __device__ __forceinline__ uint32_t shared_address(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
 /* Four 8 x 16-byte blocks; lane l says where row l % 8 of block l / 8 starts (16-byte aligned, in
  * shared memory). Word i of a lane is word t of row g of block i. */
-static __device__ __forceinline__ void ldmatrix4(uint32_t (&w)[4], const void *row)
+static __device__ __forceinline__ void ldmatrix4(uint32_t (&w)[4], uint32_t row)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-                 : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "r"(row)
                  : "memory");
 }
 
 /* The same with each block of 8 x 8 bf16 transposed. */
-static __device__ __forceinline__ void ldmatrix4_trans(uint32_t (&w)[4], const void *row)
+static __device__ __forceinline__ void ldmatrix4_trans(uint32_t (&w)[4], uint32_t row)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-                 : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "r"(row)
                  : "memory");
 }
 
@@ -66,27 +72,36 @@ static __device__ __forceinline__ float fast_exp2(float x)
     return y;
 }
 
-/* SIZE (4 or 16) bytes into shared memory while the thread goes on; zeros where `there` is false.
- */
+/* SIZE (4 or 16) bytes into shared memory while the thread goes on; zeros where `there` is false:
+ * then nothing is read. */
 template <int SIZE>
-static __device__ __forceinline__ void copy_async(void *to, const void *from, bool there)
+static __device__ __forceinline__ void copy_async(uint32_t to, const void *from, bool there)
 {
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
     if (SIZE == 16) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from),
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
                      "r"(there ? 16 : 0)
                      : "memory");
     } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from),
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from),
                      "r"(there ? 4 : 0)
                      : "memory");
     }
 }
 
-/* Until this thread's copies have arrived. */
-static __device__ __forceinline__ void wait_copies(void)
+/* Copies since the call before form a group. */
+static __device__ __forceinline__ void close_copies(void)
 {
-    asm volatile("cp.async.wait_all;" ::: "memory");
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Until this thread's copies have arrived, but for the last PENDING groups. PENDING 0 waits for
+ * what is in no group too. */
+template <int PENDING> static __device__ __forceinline__ void wait_copies(void)
+{
+    if (PENDING == 0)
+        asm volatile("cp.async.wait_all;" ::: "memory");
+    else
+        asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
 #endif
