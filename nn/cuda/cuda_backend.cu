@@ -46,19 +46,6 @@ static me_code status(nn_backend *be, me_err *err)
 /* ---- memory ------------------------------------------------------------------------------------
  */
 
-#define LARGE_PIECE ((size_t)64 << 20)
-
-/* The pool keeps what it once had, and cannot make a larger piece of smaller ones: before a large
- * piece is taken, what is free goes back to the device. */
-static void give_back_spare(nn_cuda *cu)
-{
-    cudaMemPool_t pool;
-    cudaError_t code = cudaStreamSynchronize(cu->stream);
-    if (code == cudaSuccess) code = cudaDeviceGetDefaultMemPool(&pool, cu->device);
-    if (code == cudaSuccess) code = cudaMemPoolTrimTo(pool, 0);
-    nn_cuda_check(cu, code, "giving memory back");
-}
-
 /* Memory is taken from the driver's pool in the order of the stream and goes back there, so that a
  * context after another costs nothing. */
 static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
@@ -68,7 +55,6 @@ static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
     if (cu->capturing) return me_fail(err, ME_EBUG, "cuda: memory was asked for inside a graph");
     /* What had it before may still be queued: the next upload ahead waits for that. */
     cu->ahead_ordered = false;
-    if (bytes >= LARGE_PIECE) give_back_spare(cu);
     cudaError_t code = cudaMallocAsync(out, bytes ? bytes : 1, cu->stream);
     if (code == cudaSuccess) return ME_OK;
     cudaGetLastError(); /* running out of memory is no lasting failure */
