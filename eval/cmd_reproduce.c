@@ -146,7 +146,10 @@ static me_code run_reproduce(eval_call *call, me_err *err)
     }
     code = eval_study_run_all(&study, call->arena, call->log, err);
     if (!code) code = eval_study_result(&document, &study, call->arena, err);
+    int lock = -1;
+    if (!code) code = eval_study_lock(&lock, call->arena, study.out, true, err);
     if (!code) code = report_write_all(study.out, "results", document, &reports, err);
+    eval_study_unlock(lock);
     return code ? code : writer->write(&call->out, document, &reports, err);
 }
 
@@ -162,7 +165,9 @@ const eval_command eval_command_reproduce = {
            "same items.\n"
            "\"train\", \"sample\" and \"eval\" hold options of those commands, for all rows or in "
            "one. What is done\n"
-           "is not done again: after a stop or a crash the same command goes on where it stood.",
+           "is not done again: after a stop or a crash the same command goes on where it stood. "
+           "Started several\n"
+           "times at once, the processes share the work.",
     .options = table,
     .options_size = sizeof(options),
     .max_operands = 1,

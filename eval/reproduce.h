@@ -8,6 +8,8 @@
  *   OUT/rows/ROW/seed-N/train.json        written when that stage is done, with its options
  *   OUT/results.json, .md, .csv, .tex, .txt
  *
+ * Several processes may work at one study: each takes a row and seed that nobody has.
+ *
  * A stage that has its record is not run again; one that was cut short goes on where it stood,
  * since `train` and `sample` resume. A record whose options differ from those of the file is an
  * error: results of two studies do not mix.
@@ -47,12 +49,12 @@ typedef struct eval_study_row {
 
 typedef struct eval_study {
     const char *file, *out, *name;
-    const char *dataset;   /* a path, made by the first stage where the file asks for that */
-    const char *benchmark; /* stated by the file, or NULL */
-    const me_value *plan;  /* the file */
-    eval_stage *stage;     /* (stages) in the order in which they run */
-    int64_t stages;
-    eval_study_row *row; /* (rows) */
+    const char *dataset;    /* a path, made by the first stage where the file asks for that */
+    const char *benchmark;  /* stated by the file, or NULL */
+    const me_value *plan;   /* the file */
+    eval_stage *stage;      /* (stages) in the order in which they run */
+    int64_t stages, shared; /* the first `shared` of them are needed by all others */
+    eval_study_row *row;    /* (rows) */
     int64_t rows;
 } eval_study;
 
@@ -63,9 +65,15 @@ me_code eval_study_read(eval_study *out, me_arena *arena, const char *file, cons
 typedef enum { EVAL_STAGE_OPEN, EVAL_STAGE_BEGUN, EVAL_STAGE_DONE } eval_stage_state;
 eval_stage_state eval_stage_look(const eval_stage *stage);
 
-/* Runs what is not done. ME_ECHECK where a signal stopped a training: it is saved, and the same
+/* Runs what is not done, and beside other processes at the same study only what they do not have;
+ * returns when all is done. ME_ECHECK where a signal stopped a training: it is saved, and the same
  * call goes on. */
 me_code eval_study_run_all(const eval_study *study, me_arena *arena, me_log *log, me_err *err);
+
+/* Takes the lock of a folder of a study; *lock is -1 where another process has it and `wait` is
+ * not set. A process that dies loses its locks. */
+me_code eval_study_lock(int *lock, me_arena *arena, const char *folder, bool wait, me_err *err);
+void eval_study_unlock(int lock);
 
 /* The document of a finished study, schema "mebench.reproduction/1" (reports/reproduction.c reads
  * it). It holds nothing that depends on the clock or on where OUT is. */

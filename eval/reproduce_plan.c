@@ -626,6 +626,7 @@ me_code eval_study_read(eval_study *out, me_arena *arena, const char *file, cons
     if (!code) code = read_dataset(&r);
     if (!code) code = read_tmr(&r);
     if (code) return code;
+    out->shared = out->stages;
     if (!out->name) out->name = me_path_base(file);
     out->rows = (int64_t)rows->as.list.length;
     out->row = ME_NEW_ARRAY(arena, out->rows, eval_study_row);

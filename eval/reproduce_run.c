@@ -276,29 +276,81 @@ static me_code run_stage(work *w, const eval_stage *stage, int64_t index, me_err
     return code;
 }
 
-/* Two processes in one folder would write over each other. */
-static me_code lock_folder(int *lock, const eval_study *study, me_arena *arena, me_err *err)
+/* ---- several processes at one study ------------------------------------------------------------
+ */
+
+me_code eval_study_lock(int *lock, me_arena *arena, const char *folder, bool wait, me_err *err)
 {
-    const char *path = me_path_join(arena, study->out, ".lock");
-    me_code code = path ? me_make_directories(study->out, err) : me_fail_mem(err, "a study");
+    const char *path = me_path_join(arena, folder, ".lock");
+    *lock = -1;
+    me_code code = path ? me_make_directories(folder, err) : me_fail_mem(err, "a lock");
     if (code) return code;
-    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (*lock < 0) return me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));
-    if (flock(*lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return me_fail(err, ME_EIO, "%s: another reproduce is at work here", study->out);
-    return ME_OK;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));
+    if (!flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB))) {
+        *lock = fd;
+        return ME_OK;
+    }
+    const int why = errno;
+    close(fd);
+    return why == EWOULDBLOCK ? ME_OK : me_fail(err, ME_EIO, "%s: %s", path, strerror(why));
+}
+
+void eval_study_unlock(int lock)
+{
+    if (lock >= 0) close(lock);
+}
+
+/* The folder whose records are those of one seed of one row, or of the data. */
+static const char *folder_of(me_arena *arena, const eval_stage *stage)
+{
+    const char *slash = strrchr(stage->record, '/');
+    return slash ? me_arena_strndup(arena, stage->record, (size_t)(slash - stage->record)) : ".";
+}
+
+static me_code run_group(work *w, int64_t from, int64_t to, me_err *err)
+{
+    me_code code = ME_OK;
+    for (int64_t i = from; i < to && !code; i++) {
+        const eval_stage *stage = &w->study->stage[i];
+        code = eval_stage_look(stage) == EVAL_STAGE_DONE ? check_record(w, stage, err)
+                                                         : run_stage(w, stage, i, err);
+    }
+    return code;
+}
+
+/* One walk over the study. A folder that another process has is waited for where `wait` says so or
+ * where all that follows needs it, and passed over otherwise. */
+static me_code walk(work *w, bool wait, int64_t *passed_over, me_err *err)
+{
+    const eval_study *study = w->study;
+    me_code code = ME_OK;
+    *passed_over = 0;
+    for (int64_t from = 0, to; from < study->stages && !code; from = to) {
+        const char *folder = folder_of(w->arena, &study->stage[from]);
+        if (!folder) return me_fail_mem(err, "a study");
+        for (to = from + 1; to < study->stages; to++) {
+            const char *next = folder_of(w->arena, &study->stage[to]);
+            if (!next || strcmp(folder, next) != 0) break;
+        }
+        int lock;
+        code = eval_study_lock(&lock, w->arena, folder, wait || from < study->shared, err);
+        if (!code && lock >= 0)
+            code = run_group(w, from, to, err);
+        else
+            ++*passed_over;
+        eval_study_unlock(lock);
+    }
+    return code;
 }
 
 me_code eval_study_run_all(const eval_study *study, me_arena *arena, me_log *log, me_err *err)
 {
     work w = {.study = study, .arena = arena, .log = log};
-    int lock = -1;
-    me_code code = lock_folder(&lock, study, arena, err);
-    for (int64_t i = 0; i < study->stages && !code; i++) {
-        const eval_stage *stage = &study->stage[i];
-        code = eval_stage_look(stage) == EVAL_STAGE_DONE ? check_record(&w, stage, err)
-                                                         : run_stage(&w, stage, i, err);
-    }
-    if (lock >= 0) close(lock);
-    return code;
+    int64_t passed_over = 0;
+    me_code code = walk(&w, false, &passed_over, err);
+    if (code || !passed_over) return code;
+    me_info(log, "waiting for another process of this study, which has %lld of its parts",
+            (long long)passed_over);
+    return walk(&w, true, &passed_over, err);
 }
