@@ -1,7 +1,7 @@
 small="--device cpu --threads 1 --text hash:32 --width 16 --ff 24 --heads 2 --layers 1 --batch 8"
 "$MEBENCH" synth --quiet --out d.safetensors --pairs 64 --min-frames 40 --max-frames 100 --no-joints --seed 2 --val 0.5 --test 0
 "$MEBENCH" train --dataset d.safetensors --out run $small --steps 6 --log-every 3 --no-tensorboard 2>err | sed 's/[0-9.]*$/X/'
-sed 's/^mebench: [0-9.]* s, .*/TIME/; s/  [tm]2[mt]_.*//' err
+sed 's/^mebench: [0-9.]* s, .*/TIME/; s/  [tm]2[mt]_.*//; s/products, .*/products, RATE/' err
 ls run run/tmr
 head -n 1 run/curves.csv run/validation.csv
 cut -d, -f1-3 run/curves.csv
