@@ -46,9 +46,9 @@ static const ablation ablations[] = {
     {"cls-vweight", ME_OPT_BOOL, FIELD(class_weights), "true", 0, 0, NULL, NULL, "the middle similarity class weighs nothing"}, \
     {"triplet-detach", ME_OPT_BOOL, FIELD(detach_text), NULL, 0, 0, NULL, NULL, "triplets do not move the texts"},    \
     {"retro-reduce", ME_OPT_CHOICE, FIELD(retro_reduce), "mean3", 0, 0, "mean3|sum", "NAME", "of the three predictions"}, \
-    {"retro-mask", ME_OPT_CHOICE, FIELD(retro_mask), "valid", 0, 0, "valid|padded", "NAME", "frames averaged over; padded: as the reference"}, \
+    {"retro-mask", ME_OPT_CHOICE, FIELD(retro_mask), "padded", 0, 0, "padded|valid", "NAME", "frames averaged over: as the reference, or those of the motions alone"}, \
     {"triplet-dist", ME_OPT_CHOICE, FIELD(triplet_dist), "l2", 0, 0, "l2|l2sq", "NAME", "distance of the triplets; l2sq: squared, as the paper writes"}, \
-    {"triplet-pool", ME_OPT_CHOICE, FIELD(triplet_pool), "valid", 0, 0, "valid|all", "NAME", "frames that make a motion's vector; all: padded ones too, as the reference"}, \
+    {"triplet-pool", ME_OPT_CHOICE, FIELD(triplet_pool), "all", 0, 0, "all|valid", "NAME", "frames that make a motion's vector: padded ones too as the reference, or its own, which is faster"}, \
     {"preserve", ME_OPT_CHOICE, FIELD(preserve), "code", 0, 0, "code|target|source|off", "NAME", "code: in batches of equal longest lengths; target, source: the paper's, against that motion"}, \
     {"drop-motion", ME_OPT_FLOAT, FIELD(drop_motion), "0.05", 0, 1, NULL, "P", "share of steps in which an item's source is dropped"}, \
     {"drop-text", ME_OPT_FLOAT, FIELD(drop_text), "0.05", 0, 1, NULL, "P", "the same for its text"},                  \
@@ -111,7 +111,8 @@ static me_code read_options(omnime *m, const model_omnime_options *given, me_err
                                             : !strcmp(o->preserve, "target") ? MODEL_PRESERVE_TARGET
                                             : !strcmp(o->preserve, "source") ? MODEL_PRESERVE_SOURCE
                                                                              : MODEL_PRESERVE_OFF};
-    m->pad = m->weights.retro_padded || m->weights.pool_padded;
+    m->pad = (m->weights.retro_padded && m->weights.retro > 0) ||
+             (m->weights.pool_padded && m->weights.triplet > 0);
     return model_omnime_s_max(&m->s_max, o->s_max, err);
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What `make demo` shows: a synthetic benchmark and one cut from real mocap, each with the trivial rows scored.
+# What `make demo` shows: a synthetic benchmark with an editor's samples scored beside copies of the source, and pairs
+# cut from real mocap.
 # Everything it makes goes to out-demo/.
 set -e
 M=${BUILD:-build}/mebench
@@ -12,12 +13,13 @@ run() {
 rm -rf "$out"
 mkdir "$out" "$out/synth" "$out/cmu"
 
-run synth --out $out/synth/test.pth.tar --pairs 320 --max-frames 120 --val 0 --test 1 --quiet
-run inspect $out/synth/test.pth.tar | head -n 14
-
 tmr=tmr/shipped.safetensors
-run convert --baseline copy-source $out/synth/test.pth.tar $out/samples --quiet
-run eval --dataset $out/synth/test.pth.tar --generated $out/samples --tmr $tmr --name "copy of the source" --out $out/result
+editor=models/shipped.safetensors
+run synth --out $out/synth/test.pth.tar --pairs 256 --max-frames 66 --val 0 --test 1 --seed 99 --quiet
+run inspect $out/synth/test.pth.tar | head -n 14
+run sample --model $editor --dataset $out/synth/test.pth.tar --steps 25 --heading source --out $out/samples --quiet
+run eval --dataset $out/synth/test.pth.tar --generated $out/samples --tmr $tmr --name "OmniME, shipped" --out $out/result
+run edit --model $editor --motion $out/synth/test.pth.tar --key 000003 --out $out/edited.bvh --quiet
 
 takes=/usr/share/assimp/models/BVH
 if [ -f $takes/01_01.bvh ]; then
@@ -29,6 +31,6 @@ else
     say "no real mocap at $takes (Debian: assimp-testmodels); that part is left out"
 fi
 
-say "The embedder ($tmr) was trained on synthetic motions: its scores are not comparable with published ones."
-say "Made: $out/ (samples as the field writes them, result.json, ranks.csv, tables). Yours next:"
+say "Embedder and editor were trained on synthetic motions (README): these scores are not comparable with published ones."
+say "Made: $out/ (samples as the field writes them, edited.bvh, result.json, ranks.csv, tables). Yours next:"
 echo "  mebench eval --dataset motionfix_test.pth.tar --generated SAMPLES --tmr eval-deps"

@@ -84,13 +84,19 @@ part_editor() {
     mkdir -p "$work/e"
     mebench synth --quiet --out "$work/e/d.safetensors" --pairs 3600 --val 0.01 --test 0.282 --min-frames 80 \
         --max-frames 120 --seed 8 >/dev/null
+    # Packed: what the reference pads is left out, as --triplet-pool valid allows; padded: its defaults.
     for p in bf16 tf32; do
-        logged "omnime-$p" mebench train --quiet --model omnime --dataset "$work/e/d.safetensors" --out "$work/e/$p" \
-            --device cuda --precision $p --batch 128 --steps 80 --log-every 20 --no-tensorboard --text-cache=
-        pace "omnime batch 128 $p" "$work/e/$p"
+        for form in packed padded; do
+            pool="--triplet-pool valid --retro-mask valid"
+            [ $form = padded ] && pool=
+            run=$work/e/$p-$form
+            logged "omnime-$p-$form" mebench train --quiet --model omnime --dataset "$work/e/d.safetensors" --out "$run" \
+                --device cuda --precision $p --batch 128 --steps 80 --log-every 20 --no-tensorboard --text-cache= $pool
+            pace "omnime batch 128 $p $form" "$run"
+        done
     done
     start=$(date +%s.%N)
-    logged sample mebench sample --quiet --model "$work/e/bf16/last.safetensors" --dataset "$work/e/d.safetensors" \
+    logged sample mebench sample --quiet --model "$work/e/bf16-packed/last.safetensors" --dataset "$work/e/d.safetensors" \
         --split test --out "$work/e/samples" --device cuda --precision bf16 --text-cache=
     echo "$(find "$work/e/samples" -name "*.npy" | wc -l) motions of 300 steps, whole process:" \
         "$(echo "$(date +%s.%N) $start" | awk '{ printf "%.1f", $1 - $2 }') s" | tee -a "$OUT/steps.txt"

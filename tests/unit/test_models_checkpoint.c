@@ -1,5 +1,6 @@
 /* models/checkpoint.h: what becomes of a checkpoint that is brought down to its weights. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
