@@ -25,7 +25,7 @@ static const me_opt own_table[] = {
     {.name = "dataset", .type = ME_OPT_STRING, AT(dataset), .value = "FILE", .help = "sources, texts, and the lengths of targets"},
     {.name = "splits", .type = ME_OPT_STRING, AT(splits), .value = "FILE", .help = "splits.json; without it one beside the dataset, if any"},
     {.name = "split", .type = ME_OPT_STRING, AT(split), .value = "NAME", .help = "train, val, test or all; test where splits are known"},
-    {.name = "subset", .type = ME_OPT_STRING, AT(subset), .value = "NAME", .help = "as of eval: all, legacy506, or a file of keys"},
+    {.name = "subset", .type = ME_OPT_STRING, AT(subset), .value = "NAME", .help = "as of eval: all, legacy506-simmotionedit, legacy506-omnime, or a file of keys"},
     {.name = "out", .type = ME_OPT_STRING, AT(out), .value = "DIR", .help = "folder for KEY.npy (also -o)"},
     {.name = "safetensors", .type = ME_OPT_STRING, AT(tensors), .value = "FILE", .help = "all motions in one file, too"},
     {.name = "resume", .type = ME_OPT_BOOL, AT(resume), .help = "leave what OUT already holds, made with the same options"},

@@ -37,7 +37,7 @@ static const me_opt synth_table[] = {
 static const me_opt pairs_table[] = {
     {.name = "out", .type = ME_OPT_STRING, AT(out), .value = "FILE",
      .help = "the dataset: .pth.tar (MotionFix's form) or .safetensors; splits.json goes beside it (also -o)"},
-    {.name = "per-window", .type = ME_OPT_INT, AT(per_window), .fallback = "4", .lo = 1, .hi = 64, .value = "N",
+    {.name = "per-window", .type = ME_OPT_INT, AT(per_window), .fallback = "4", .lo = 1, .hi = MOTION_PAIRS_MOST, .value = "N",
      .help = "pairs from each window of motion"},
     {.name = "min-frames", .type = ME_OPT_INT, AT(min_frames), .fallback = "60", .lo = 2, .hi = 4998, .value = "N",
      .help = "of a window, at 30 a second"},

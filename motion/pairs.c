@@ -277,6 +277,8 @@ typedef enum {
  */
 #define WORDINGS 6
 // clang-format off
+_Static_assert(KINDS == MOTION_PAIRS_MOST, "pairs.h says how many kinds there are");
+
 static const char *const wordings[KINDS][2][WORDINGS] = {
     [FASTER] = {{"do the {d} faster", "speed up the {d}", "the same {d} but quicker", "move faster", "be quicker during the {d}", "go through the {d} at a higher speed"},
                 {"do the {d} slower", "slow down", "take your time with the {d}", "the {d} should be slower", "don't go so fast", "move more slowly"}},

@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "motion/motion.h"
 
+#define MOTION_PAIRS_MOST 12 /* from one window: one of every kind of edit */
+
 typedef struct motion_pairs_options {
     int64_t per_window;             /* pairs from each window; 0: 4 */
     int64_t min_frames, max_frames; /* of a window, at 30 a second; 0: 30, 150 */
