@@ -272,13 +272,12 @@ typedef enum {
     HOLD,
     KINDS
 } edit_kind;
+_Static_assert(KINDS == MOTION_PAIRS_MOST, "pairs.h says how many kinds there are");
 
 /* {d} is "walk" or "motion", {p} the body part. There are two rows for each edit: there and back.
  */
 #define WORDINGS 6
 // clang-format off
-_Static_assert(KINDS == MOTION_PAIRS_MOST, "pairs.h says how many kinds there are");
-
 static const char *const wordings[KINDS][2][WORDINGS] = {
     [FASTER] = {{"do the {d} faster", "speed up the {d}", "the same {d} but quicker", "move faster", "be quicker during the {d}", "go through the {d} at a higher speed"},
                 {"do the {d} slower", "slow down", "take your time with the {d}", "the {d} should be slower", "don't go so fast", "move more slowly"}},
