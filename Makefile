@@ -130,7 +130,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # ---- the targets a person calls --------------------------------------------------------------------
 .PHONY: demo test test-unit test-cli test-long test-asan parity bench fuzz lint format install uninstall
 
-## demo: set up, build, then synthesise a benchmark, cut pairs from real mocap, evaluate both
+## demo: set up, build, then edit a synthetic benchmark with the shipped editor, cut pairs from real mocap, evaluate both
 demo: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@BUILD=$(BUILD) sh tests/demo.sh
@@ -209,12 +209,14 @@ format:
 install: $(BUILD)/mebench
 	install -Dm755 $(BUILD)/mebench $(DESTDIR)$(PREFIX)/bin/mebench
 	install -Dm644 tmr/shipped.safetensors $(DESTDIR)$(PREFIX)/share/mebench/tmr.safetensors
+	install -Dm644 models/shipped.safetensors $(DESTDIR)$(PREFIX)/share/mebench/editor.safetensors
 	install -Dm644 eval/mebench.1 $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1
 	install -Dm644 eval/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
 
 ## uninstall: remove what install put there
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/mebench $(DESTDIR)$(PREFIX)/share/mebench/tmr.safetensors $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/mebench $(DESTDIR)$(PREFIX)/share/mebench/tmr.safetensors \
+	    $(DESTDIR)$(PREFIX)/share/mebench/editor.safetensors $(DESTDIR)$(PREFIX)/share/man/man1/mebench.1 \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mebench
 
 .PHONY: help
