@@ -242,6 +242,13 @@ static me_code remove_parts(const eval_stage *stage, me_arena *arena, me_err *er
     return code;
 }
 
+/* The folder whose records are those of one seed of one row, or of the data. */
+static const char *folder_of(me_arena *arena, const eval_stage *stage)
+{
+    const char *slash = strrchr(stage->record, '/');
+    return slash ? me_arena_strndup(arena, stage->record, (size_t)(slash - stage->record)) : ".";
+}
+
 static bool stopped(const me_value *summary)
 {
     const me_value *finished = me_dict_get(summary, "finished");
@@ -254,9 +261,7 @@ static me_code run_stage(work *w, const eval_stage *stage, int64_t index, me_err
     me_arena_init(&arena);
     me_value *summary = NULL;
     const double start = me_seconds();
-    const char *slash = strrchr(stage->record, '/');
-    const char *folder =
-        slash ? me_arena_strndup(&arena, stage->record, (size_t)(slash - stage->record)) : ".";
+    const char *folder = folder_of(&arena, stage);
     me_info(w->log, "[%lld/%lld] %s%s", (long long)index + 1, (long long)w->study->stages,
             stage->title,
             eval_stage_look(stage) == EVAL_STAGE_BEGUN ? ", from where it stood" : "");
@@ -299,13 +304,6 @@ me_code eval_study_lock(int *lock, me_arena *arena, const char *folder, bool wai
 void eval_study_unlock(int lock)
 {
     if (lock >= 0) close(lock);
-}
-
-/* The folder whose records are those of one seed of one row, or of the data. */
-static const char *folder_of(me_arena *arena, const eval_stage *stage)
-{
-    const char *slash = strrchr(stage->record, '/');
-    return slash ? me_arena_strndup(arena, stage->record, (size_t)(slash - stage->record)) : ".";
 }
 
 static me_code run_group(work *w, int64_t from, int64_t to, me_err *err)

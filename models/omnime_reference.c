@@ -1,7 +1,6 @@
 /* models/omnime_reference.c: our checkpoints as the files that the reference's code loads: a
  * Lightning-like `state_dict` with the names behind "denoiser.", and the .npy of statistics (spec
  * omnime 1.5 and 4.5). The way back is in omnime_file.c. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/doc.h"
