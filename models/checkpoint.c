@@ -247,19 +247,27 @@ static bool is_parameter(const me_value *root, const char *name)
     return me_dict_get(root, moment) != NULL;
 }
 
+const me_value *model_checkpoint_entry(const me_value *tensors, size_t i)
+{
+    static const char *const left_out[] = {"adamw.m/", "adamw.v/", "ema/"};
+    const char *name = tensors->as.dict.keys[i]->as.string.data;
+    char average[256];
+    for (size_t k = 0; k < sizeof left_out / sizeof *left_out; k++)
+        if (!strncmp(name, left_out[k], strlen(left_out[k]))) return NULL;
+    snprintf(average, sizeof average, "ema/%s", name);
+    const me_value *v = me_dict_get(tensors, average);
+    if (!v) v = tensors->as.dict.values[i];
+    return v->kind == ME_ARRAY ? v : NULL;
+}
+
 static me_code slim(me_arena *arena, me_value *out, const me_value *root, const char *path,
                     bool half, me_err *err)
 {
-    static const char *const left_out[] = {"adamw.m/", "adamw.v/", "ema/"};
     me_code code = ME_OK;
     for (size_t i = 0; i < root->as.dict.length && code == ME_OK; i++) {
         const char *name = root->as.dict.keys[i]->as.string.data;
-        bool wanted = root->as.dict.values[i]->kind == ME_ARRAY;
-        for (size_t k = 0; k < sizeof left_out / sizeof *left_out; k++)
-            if (!strncmp(name, left_out[k], strlen(left_out[k]))) wanted = false;
-        if (!wanted) continue;
-        const me_value *average = me_dict_get(root, me_arena_printf(arena, "ema/%s", name));
-        me_value *v = average ? (me_value *)average : root->as.dict.values[i];
+        me_value *v = (me_value *)model_checkpoint_entry(root, i);
+        if (!v) continue;
         if (half && is_parameter(root, name) &&
             !(v = as_half(arena, &v->as.array, path, name, err)))
             return err ? err->code : ME_EDATA;

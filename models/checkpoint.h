@@ -18,6 +18,10 @@ me_code model_checkpoint_write(const char *path, model *m, const me_value *metad
 /* Fills parameters, moments, average and step. `options`: JSON that must be equal to the stored
  * one. */
 me_code model_checkpoint_read(const char *path, model *m, const char *options, me_err *err);
+/* Entry `i` of a checkpoint's tensors as a user of the model wants it: NULL for the optimiser's and
+ * the averages themselves, the average in place of a parameter that has one. */
+const me_value *model_checkpoint_entry(const me_value *tensors, size_t i);
+
 /* What users of the model need of the checkpoint at `from`, written to `to` (safetensors, schema
  * MODEL_WEIGHTS_SCHEMA): the averaged weights under the parameters' own names where there are any,
  * else the weights; what the model added; all metadata. `half`: parameters as float16, 11 bits of

@@ -11,22 +11,14 @@
 
 static const char own_arrays[] = "editor.";
 
-static bool starts_with(const char *name, const char *prefix)
-{
-    return !strncmp(name, prefix, strlen(prefix));
-}
-
 /* Parameters under the reference's names; averaged ones where there are any. */
 static me_code put_state(me_arena *arena, me_value *state, const me_value *root, me_err *err)
 {
     me_code code = ME_OK;
     for (size_t i = 0; i < root->as.dict.length && code == ME_OK; i++) {
         const char *name = root->as.dict.keys[i]->as.string.data;
-        if (starts_with(name, "adamw.") || starts_with(name, "ema/") ||
-            starts_with(name, own_arrays))
-            continue;
-        const me_value *average = me_dict_get(root, me_arena_printf(arena, "ema/%s", name));
-        const me_value *from = average ? average : root->as.dict.values[i];
+        const me_value *from = model_checkpoint_entry(root, i);
+        if (!from || !strncmp(name, own_arrays, strlen(own_arrays))) continue;
         const me_array *a = &from->as.array;
         float *wide = ME_NEW_ARRAY(arena, me_array_count(a), float);
         if (!wide) return me_fail_mem(err, name);
