@@ -7,7 +7,7 @@
 typedef struct options {
     eval_common common;
     const char *out, *manifest;
-    int64_t pairs, seed, min_frames, max_frames, per_window, stride, limit;
+    int64_t pairs, seed, min_frames, max_frames, per_window, stride, augment, limit;
     double val, test;
     bool joints;
 } options;
@@ -44,7 +44,9 @@ static const me_opt pairs_table[] = {
     {.name = "max-frames", .type = ME_OPT_INT, AT(max_frames), .fallback = "150", .lo = 2, .hi = 4998, .value = "N",
      .help = "of a window"},
     {.name = "stride", .type = ME_OPT_INT, AT(stride), .fallback = "0", .lo = 0, .hi = 1e6, .value = "N",
-     .help = "frames from one window to the next; 0: half a window"},
+     .help = "frames from one training window to the next; 0: half a window, as in val and test at least"},
+    {.name = "augment", .type = ME_OPT_INT, AT(augment), .fallback = "0", .lo = 0, .hi = 1000, .value = "N",
+     .help = "variations of each training window: mirrored, faster, slower, larger, smaller, other arms"},
     {.name = "limit", .type = ME_OPT_INT, AT(limit), .fallback = "0", .lo = 0, .hi = 1e9, .value = "N",
      .help = "pairs in all; 0: no limit"},
     {.name = "seed", .type = ME_OPT_INT, AT(seed), .fallback = "0", .lo = 0, .hi = 9007199254740992.0, .value = "N",
@@ -112,6 +114,7 @@ static me_code run_pairs(eval_call *call, me_err *err)
     p.min_frames = o->min_frames;
     p.max_frames = o->max_frames;
     p.stride = o->stride;
+    p.augment = o->augment;
     p.limit = o->limit;
     p.val_share = o->val;
     p.test_share = o->test;

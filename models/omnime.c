@@ -60,6 +60,7 @@ static const ablation ablations[] = {
     {"kappa", ME_OPT_INT, FIELD(kappa), "10", 1, 10000, NULL, "N", "frames at each end of MotionSNR"},                \
     {"tau", ME_OPT_FLOAT, FIELD(tau), "2", 0, 1e9, NULL, "X", "smallest MotionSNR of a pair that teaches similarity"},\
     {"max-frames", ME_OPT_INT, FIELD(max_frames), "500", 2, 1500, NULL, "N", "pairs with longer motions are not trained on"}, \
+    {"std-floor", ME_OPT_FLOAT, FIELD(std_floor), "0", 0, 10, NULL, "X", "least standard deviation that a feature is divided by; above 0 where other bodies move what the training's hold still"}, \
     {NULL, ME_OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}
 
 static const me_opt omnime_table[] = {OMNIME_TABLE("6", "none")};

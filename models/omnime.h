@@ -29,6 +29,7 @@ typedef struct model_omnime_options {
     int64_t window, kappa;
     double tau;
     int64_t max_frames;
+    double std_floor; /* of the features' statistics */
 } model_omnime_options;
 
 /* ---- data -------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@
 #include "models/omnime.h"
 #include "nn/backend.h"
 
+/* Features of real motions vary more, but for turns and the rotation of joints that hardly bend. */
+#define STILL_STD 0.02
+
 /* ---- which pairs
  * -------------------------------------------------------------------------------------- */
 
@@ -62,10 +65,25 @@ me_code model_omnime_features(float *out, const motion_clip *clip, const motion_
     return ME_OK;
 }
 
+/* A feature that hardly moves in training is divided by next to nothing: a body that does move it
+ * then looks like nothing the network has seen. Seen on mocap whose skeletons have no collar bones. */
+static void note_still_features(const motion_editor_stats *stats, me_log *log)
+{
+    motion_editor_stats floored = *stats;
+    const int still = motion_editor_stats_floor(&floored, STILL_STD);
+    if (still)
+        me_log_write(log, ME_LOG_INFO,
+                "%d of %d features vary by less than %g in training: where other motions vary "
+                     "more, try --std-floor %g",
+                still, MOTION_EDITOR, STILL_STD, STILL_STD);
+}
+
 static me_code load_motions(model_omnime_data *data, const motion_pair *const *pairs,
-                            const model_setup *setup, me_err *err)
+                            const model_setup *setup, double std_floor, me_err *err)
 {
     me_code code = motion_editor_stats_of(&data->stats, setup->data, &motion_mean_body, err);
+    if (code == ME_OK && std_floor == 0) note_still_features(&data->stats, setup->log);
+    if (code == ME_OK) motion_editor_stats_floor(&data->stats, std_floor);
     if (code == ME_OK)
         code = model_rows_open(&data->motion, setup->be, 2 * data->all_n, MOTION_EDITOR, err);
     if (code != ME_OK) return code;
@@ -237,7 +255,7 @@ me_code model_omnime_data_open(model_omnime_data *data, const model_setup *setup
     float *texts = NULL;
     *data = (model_omnime_data){0};
     me_code code = choose(data, &pairs, setup->data, o->max_frames, err);
-    if (code == ME_OK) code = load_motions(data, pairs, setup, err);
+    if (code == ME_OK) code = load_motions(data, pairs, setup, o->std_floor, err);
     if (code == ME_OK)
         code = o->scores ? read_scores(data, o->scores, setup->log, err)
                          : compute_scores(data, pairs, o, err);

@@ -150,6 +150,24 @@ me_code motion_editor_stats_of(motion_editor_stats *out, const motion_dataset *d
     return code;
 }
 
+static bool is_constant(int channel)
+{
+    for (size_t k = 0; k < sizeof constant_channels / sizeof *constant_channels; k++)
+        if (constant_channels[k] == channel) return true;
+    return false;
+}
+
+int motion_editor_stats_floor(motion_editor_stats *s, double least)
+{
+    int raised = 0;
+    for (int c = 0; c < MOTION_EDITOR; c++) {
+        if (is_constant(c) || (double)s->std[c] >= least) continue;
+        s->std[c] = (float)least;
+        raised++;
+    }
+    return raised;
+}
+
 static double divisor(const motion_editor_stats *s, int channel)
 {
     return 2 * ((double)s->std[channel] + 1e-5); /* the factor 2 is the reference's */

@@ -2,11 +2,16 @@
  * their statistics, and the way back to a 135-column pose. Spec omnime 1.3 to 1.7, baselines 1.2.
  *
  * Per frame i, R_i being the pelvis rotation Rz(a) Ry(b) Rx(c), Z_i = Rz(a), t_i the translation,
- * p_ij the joints: 0   3   R_{i-1}^T (t_i - t_{i-1}), zero in frame 0 3   6   6D of Ry(b) Rx(c) 9
- * 6   6D of Z_{i-1}^T Z_i, the identity's in frame 0 15  126 the 21 body joints' 6D as stored 141
- * 66  Z_i^T (p_ij - p_i0) Channels 6, 11, 14, 141, 142 and 143 are constant, and their divisor
- * after normalisation is 2e-5: raw noise of 1e-7 would become 5e-3. They are written as exact
- * constants.
+ * p_ij the joints, by first column and width:
+ *
+ *   0    3    R_{i-1}^T (t_i - t_{i-1}), zero in frame 0
+ *   3    6    6D of Ry(b) Rx(c)
+ *   9    6    6D of Z_{i-1}^T Z_i, the identity's in frame 0
+ *   15   126  the 21 body joints' 6D as stored
+ *   141  66   Z_i^T (p_ij - p_i0)
+ *
+ * Channels 6, 11, 14, 141, 142 and 143 are constant, and their divisor after normalisation is 2e-5:
+ * raw noise of 1e-7 would become 5e-3. They are written as exact constants.
  */
 #ifndef MOTION_EDITOR_H
 #define MOTION_EDITOR_H
@@ -35,6 +40,9 @@ typedef struct motion_editor_stats {
 /* Clips without joints get them by forward kinematics on `body`. */
 me_code motion_editor_stats_of(motion_editor_stats *out, const motion_dataset *d,
                                const motion_skeleton *body, me_err *err);
+
+/* Raises what is smaller than `least`, but for the six constant channels; how many that were. */
+int motion_editor_stats_floor(motion_editor_stats *s, double least);
 
 /* (x - mean) / (2 (std + 1e-5)), and back; in place. */
 void motion_editor_normalize(float *x, int64_t frames, const motion_editor_stats *s);

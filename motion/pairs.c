@@ -9,6 +9,7 @@
 
 #include "core/csv.h"
 #include "core/rng.h"
+#include "motion/augment.h"
 #include "motion/bvh.h"
 #include "motion/edits.h"
 
@@ -28,6 +29,7 @@ typedef struct window {
     motion_clip clip;
     const source_file *file;
     motion_split split;
+    bool close; /* begins less than half a window after one that is not: for training alone */
 } window;
 
 typedef struct build {
@@ -37,6 +39,7 @@ typedef struct build {
     int64_t n_files, file_room;
     window *windows;
     int64_t n_windows, window_room, pair_room;
+    int64_t n_cut; /* of the windows, those that come from a file as they are */
     me_arena scratch;
     me_csv manifest;
     int64_t column_file, column_what;
@@ -139,11 +142,34 @@ static me_code find_files(build *b, const char *path, int depth, me_err *err)
 }
 
 /* ---- windows ---- */
+static int64_t least_frames(const motion_pairs_options *o)
+{
+    return o->min_frames ? o->min_frames : 30;
+}
+
+static int64_t most_frames(const motion_pairs_options *o)
+{
+    return o->max_frames ? o->max_frames : 150;
+}
+
+static window *add_window(build *b, const source_file *file, me_err *err)
+{
+    b->windows =
+        grow(&b->out->arena, b->windows, b->n_windows, &b->window_room, sizeof *b->windows);
+    if (!b->windows) {
+        me_fail_mem(err, "the windows");
+        return NULL;
+    }
+    window *w = &b->windows[b->n_windows++];
+    *w = (window){.file = file, .split = MOTION_TRAIN};
+    return w;
+}
+
 static me_code cut_windows(build *b, const source_file *file, const motion_clip *whole, me_rng *g,
                            me_err *err)
 {
-    int64_t least = b->o->min_frames ? b->o->min_frames : 30,
-            most = b->o->max_frames ? b->o->max_frames : 150;
+    const int64_t least = least_frames(b->o), most = most_frames(b->o);
+    int64_t apart = 0; /* where the next window begins that is not close to one before */
     for (int64_t from = 0; whole->frames - from >= least;) {
         int64_t left = whole->frames - from;
         int64_t length = least + (int64_t)me_rng_below(g, (uint32_t)(most - least + 1));
@@ -151,15 +177,14 @@ static me_code cut_windows(build *b, const source_file *file, const motion_clip 
         length = length < (least + most) / 2 ? (least + most) / 2 : length;
         if (length > left || left - length < least / 2)
             length = left < most ? left : length < left ? length : most;
-        b->windows =
-            grow(&b->out->arena, b->windows, b->n_windows, &b->window_room, sizeof *b->windows);
-        if (!b->windows) return me_fail_mem(err, "the windows");
-        window *w = &b->windows[b->n_windows];
-        *w = (window){.file = file, .split = MOTION_TRAIN};
-        if (motion_edit_cut(&w->clip, &b->out->arena, whole, from, length, err)) return ME_EMEM;
+        const int64_t half = length / 2 > 0 ? length / 2 : 1;
+        window *w = add_window(b, file, err);
+        if (!w || motion_edit_cut(&w->clip, &b->out->arena, whole, from, length, err))
+            return ME_EMEM;
         motion_canonicalise(&w->clip);
-        b->n_windows++;
-        from += b->o->stride ? b->o->stride : length / 2 > 0 ? length / 2 : 1;
+        w->close = from < apart;
+        if (!w->close) apart = from + half;
+        from += b->o->stride ? b->o->stride : half;
         if (left == length) break;
     }
     return ME_OK;
@@ -254,6 +279,40 @@ static me_code split_subjects(build *b, me_err *err)
     for (int64_t i = 0; i < b->n_windows; i++)
         b->windows[i].split = splits[subject_index(b, i, names, subjects)];
     return ME_OK;
+}
+
+/* ---- variations ---- */
+/* A window of the same split that another file gave and that does something else; NULL where forty
+ * tries find none. */
+static const window *draw_donor(const build *b, const window *w, me_rng *g)
+{
+    for (int tries = 0; tries < 40; tries++) {
+        const window *other = &b->windows[me_rng_below(g, (uint32_t)b->n_cut)];
+        if (other->split == w->split && other->file != w->file &&
+            strcmp(other->file->what, w->file->what))
+            return other;
+    }
+    return NULL;
+}
+
+/* Behind the windows of the files come the variations of those that are trained on. */
+static me_code augment(build *b, me_err *err)
+{
+    me_code code = ME_OK;
+    for (int64_t i = 0; code == ME_OK && i < b->n_cut; i++) {
+        me_rng g = me_rng_make(b->o->seed, ~(uint64_t)i);
+        if (b->windows[i].split != MOTION_TRAIN) continue;
+        for (int64_t k = 0; code == ME_OK && k < b->o->augment; k++) {
+            /* Clips are copied, since adding a window may move the others. */
+            const window *donor = draw_donor(b, &b->windows[i], &g);
+            const motion_clip from = b->windows[i].clip, other = donor ? donor->clip : from;
+            window *w = add_window(b, b->windows[i].file, err);
+            if (!w) return ME_EMEM;
+            code = motion_augment(&w->clip, &b->out->arena, &from, donor ? &other : NULL,
+                                  most_frames(b->o), &g, err);
+        }
+    }
+    return code;
 }
 
 /* ---- edits and their sentences ---- */
@@ -358,17 +417,9 @@ static me_code apply(motion_clip *out, edit *e, build *b, const window *w, me_rn
     default:
         break;
     }
-    /* A donor that does something else, of the same split; the window itself when there is none. */
-    const window *donor = w;
-    for (int tries = 0; tries < 40; tries++) {
-        const window *other = &b->windows[me_rng_below(g, (uint32_t)b->n_windows)];
-        if (other->split != w->split || other->file == w->file ||
-            !strcmp(other->file->what, w->file->what))
-            continue;
-        donor = other;
-        break;
-    }
-    if (donor == w) {
+    /* Where there is no donor the part is held still instead. */
+    const window *donor = draw_donor(b, w, g);
+    if (!donor) {
         e->kind = STILL;
         return motion_edit_still(out, arena, in, parts, 0, err);
     }
@@ -450,13 +501,14 @@ static me_code edit_window(build *b, int64_t index, me_err *err)
 
 static me_code check(const motion_pairs_options *o, me_err *err)
 {
-    int64_t least = o->min_frames ? o->min_frames : 30, most = o->max_frames ? o->max_frames : 150;
+    const int64_t least = least_frames(o), most = most_frames(o);
     if (least < 16 || most < least || most > 100000)
         return me_fail(err, ME_EUSAGE,
                        "pairs: windows of %lld to %lld frames were asked for, the bounds must lie "
                        "in 16..100000 and ascend",
                        (long long)least, (long long)most);
-    if (o->per_window < 0 || o->per_window > KINDS || o->stride < 0 || o->limit < 0)
+    if (o->per_window < 0 || o->per_window > KINDS || o->stride < 0 || o->limit < 0 ||
+        o->augment < 0)
         return me_fail(
             err, ME_EUSAGE,
             "pairs: at most %d pairs a window are possible, and no count may be negative",
@@ -484,9 +536,13 @@ static me_code run(build *b, const char *const *paths, int64_t n_paths, me_log *
         code = me_fail(err, ME_EDATA, "%s: found no usable BVH file among %lld%s%s",
                        n_paths ? paths[0] : "pairs", (long long)b->n_files,
                        b->out->notes.n ? "; " : "", b->out->notes.n ? b->out->notes.items[0] : "");
+    b->n_cut = b->n_windows;
     if (code == ME_OK) code = split_subjects(b, err);
+    if (code == ME_OK && b->o->augment > 0) code = augment(b, err);
     for (int64_t i = 0; code == ME_OK && i < b->n_windows; i++) {
-        code = edit_window(b, i, err);
+        const window *w = &b->windows[i];
+        if (!w->close || w->split == MOTION_TRAIN || w->split == MOTION_UNSPLIT)
+            code = edit_window(b, i, err);
         if (log) me_progress(log, "editing", i + 1, b->n_windows);
     }
     if (log) me_progress_end(log);
