@@ -265,15 +265,19 @@ me_code motion_edit_still(motion_clip *out, me_arena *arena, const motion_clip *
     return ME_OK;
 }
 
+/* A donor that is too short is played slower. */
+static double donor_rate(const motion_clip *donor, int64_t frames)
+{
+    return donor->frames >= frames ? 1 : (double)(donor->frames - 1) / (double)frames;
+}
+
 me_code motion_edit_graft(motion_clip *out, me_arena *arena, const motion_clip *in,
                           const motion_clip *donor, unsigned parts, int64_t from, int64_t to,
                           int64_t width, me_err *err)
 {
     assert(from >= 0 && from <= to && to <= in->frames && donor->frames > 0);
     if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
-    /* A donor that is too short is played slower. */
-    double rate =
-        donor->frames >= to - from ? 1 : (double)(donor->frames - 1) / (double)(to - from);
+    const double rate = donor_rate(donor, to - from);
     for (int64_t t = from; t < to; t++) {
         float row[MOTION_POSE];
         sample(row, donor, rate * (double)(t - from));
@@ -281,6 +285,37 @@ me_code motion_edit_graft(motion_clip *out, me_arena *arena, const motion_clip *
             if (motion_part_has(parts, j))
                 mix_joint(SIX(ROW(out, t), j), SIX(ROW(in, t), j), SIX(row, j),
                           window(t, from, to, width));
+    }
+    return ME_OK;
+}
+
+me_code motion_edit_blend(motion_clip *out, me_arena *arena, const motion_clip *in,
+                          const motion_clip *donor, double weight, me_err *err)
+{
+    assert(donor->frames > 0);
+    if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
+    const double rate = donor_rate(donor, in->frames);
+    for (int64_t t = 0; t < in->frames; t++) {
+        float row[MOTION_POSE];
+        sample(row, donor, rate * (double)t);
+        for (int j = 1; j < MOTION_JOINTS; j++)
+            mix_joint(SIX(ROW(out, t), j), SIX(ROW(in, t), j), SIX(row, j), weight);
+    }
+    return ME_OK;
+}
+
+me_code motion_edit_posture(motion_clip *out, me_arena *arena, const motion_clip *in,
+                            const double aa[MOTION_JOINTS * 3], me_err *err)
+{
+    if (copy_clip(out, arena, in, 0, in->frames, err)) return err ? err->code : ME_EDATA;
+    for (int j = 1; j < MOTION_JOINTS; j++) {
+        double turn[9], r[9];
+        motion_mat3_from_aa(turn, aa + 3 * j);
+        for (int64_t t = 0; t < in->frames; t++) {
+            motion_mat3_from_6d(r, SIX(ROW(in, t), j));
+            motion_mat3_mul(r, r, turn);
+            motion_mat3_to_6d(SIX(ROW(out, t), j), r);
+        }
     }
     return ME_OK;
 }

@@ -304,12 +304,14 @@ static me_code augment(build *b, me_err *err)
         if (b->windows[i].split != MOTION_TRAIN) continue;
         for (int64_t k = 0; code == ME_OK && k < b->o->augment; k++) {
             /* Clips are copied, since adding a window may move the others. */
-            const window *donor = draw_donor(b, &b->windows[i], &g);
-            const motion_clip from = b->windows[i].clip, other = donor ? donor->clip : from;
+            const window *found[2] = {draw_donor(b, &b->windows[i], &g),
+                                      draw_donor(b, &b->windows[i], &g)};
+            const motion_clip from = b->windows[i].clip, donor = found[0] ? found[0]->clip : from,
+                              other = found[1] ? found[1]->clip : from;
             window *w = add_window(b, b->windows[i].file, err);
             if (!w) return ME_EMEM;
-            code = motion_augment(&w->clip, &b->out->arena, &from, donor ? &other : NULL,
-                                  most_frames(b->o), &g, err);
+            code = motion_augment(&w->clip, &b->out->arena, &from, found[0] ? &donor : NULL,
+                                  found[1] ? &other : NULL, most_frames(b->o), &g, err);
         }
     }
     return code;

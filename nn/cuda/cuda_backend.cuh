@@ -24,6 +24,8 @@ struct nn_cuda_staging;
 typedef struct nn_cuda {
     nn_backend base; /* first, so that the two pointers are one */
     int device, multiprocessors;
+    bool wgmma;              /* the GPU has warpgroup products and tensor copies (Hopper's) */
+    void *encode_tensor_map; /* of the driver */
     cudaStream_t stream;
     bool capturing;
     bool ahead_ordered; /* no memory was taken since the last upload ahead */
@@ -74,6 +76,12 @@ void nn_cuda_host_release(nn_backend *be, void *p);
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
 /* cuda_gemm_f32.cu: the same for inference in f32; false where the product is not its. */
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
+/* cuda_gemm_single.cu: any product in f32 on Hopper; false where it is not its. */
+bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *args);
+/* cuda_gemm_forward.cu: a layer's product in tf32 or bf16 on Hopper; false where it is not its. */
+bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *args);
+/* Asks the driver for what tensor copies are described with. */
+bool nn_cuda_tensor_maps_open(nn_cuda *cu);
 /* cuda_linear.cu */
 void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *args);
 /* c = drop(act(c + bias)) in place, and the slope where the product wants it. */

@@ -1,0 +1,334 @@
+/* nn/cuda/cuda_gemm_single.cu: products of f32 operands in single precision on Hopper's tensor cores.
+ *
+ * An operand is the sum of three bf16 of 8 bits each (x = p0 + p1 + p2 exactly, but for denormals),
+ * and the six products of parts that matter, p0 q0, p0 q1, p1 q0, p1 q1, p0 q2, p2 q0, are added up
+ * in f32. What is left out is below 2^-24 of the result, so the error is that of the additions, as
+ * with fused multiply-adds, which reach a third of this rate.
+ *
+ * The tensor cores cut off what does not fit when they add to a large sum. So they add up DEPTH
+ * products at most, small ones first, and ordinary additions, which round, do the rest.
+ *
+ * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
+ * any batch. Only products of weight gradients, long in k and small in m and n, are split along k;
+ * their parts are added in order by a second kernel.
+ */
+#include "nn/cuda/cuda_backend.cuh"
+#include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_gemm_finish.cuh"
+#include "nn/cuda/cuda_mma.cuh"
+#include "nn/cuda/cuda_wgmma.cuh"
+
+#include <limits.h>
+
+#define DEPTH 32 /* of a tile along k */
+#define COLUMNS 64
+#define MOST_SPLITS 32
+
+typedef struct single_args {
+    const float *a, *b;
+    int64_t k;
+    int64_t a_stride, b_stride; /* of stored rows, in elements */
+    bool vec_a, vec_b;          /* rows can be read 16 bytes at a time */
+    int64_t k_split;            /* of one part of the sum, a multiple of DEPTH */
+    int splits;
+    int64_t tiles_n;
+    finish_args<float> to; /* m and n stand here */
+} single_args;
+
+/* ---- tiles in shared memory --------------------------------------------------------------------
+ */
+
+/* A tile of ROWS (along m or n) x DEPTH in core matrices (cuda_wgmma.cuh), its three parts one behind
+ * the other. The strides are padded for how `store` spreads a warp over the tile. */
+template <int ROWS, bool MN> struct tile_shape {
+    static constexpr int ALONG_MN = MN ? 144 : 128;
+    static constexpr int ALONG_K = ROWS / 8 * ALONG_MN + (MN ? 0 : 32);
+    static constexpr int PART_BYTES = DEPTH / 8 * ALONG_K;
+    static constexpr int BYTES = 3 * PART_BYTES;
+};
+
+/* Eight f32 as bf16 in three parts, each to the same place of its part. */
+static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes, const float (&x)[8])
+{
+    uint32_t words[3][4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float u = x[2 * i], v = x[2 * i + 1];
+#pragma unroll
+        for (int p = 0; p < 3; p++) {
+            const __nv_bfloat162 low = __floats2bfloat162_rn(u, v);
+            const uint32_t w = *reinterpret_cast<const uint32_t *>(&low);
+            words[p][i] = w;
+            u -= __uint_as_float(w << 16);
+            v -= __uint_as_float(w & 0xffff0000u);
+        }
+    }
+#pragma unroll
+    for (int p = 0; p < 3; p++)
+        asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(to + p * part_bytes),
+                     "r"(words[p][0]), "r"(words[p][1]), "r"(words[p][2]), "r"(words[p][3])
+                     : "memory");
+}
+
+/* How THREADS threads take a tile: pieces of eight elements along what is
+ * contiguous in memory. In a k-major tile four lanes share a row, in an mn-major one ROWS / 8 lanes
+ * share an index of k. */
+template <int ROWS, bool MN, int THREADS> struct tile_in_flight {
+    typedef tile_shape<ROWS, MN> shape;
+    static constexpr int PIECES = ROWS * DEPTH / 8 / THREADS;
+    float x[PIECES][8];
+
+    /* Reads what is there of rows [row0, row0 + ROWS) and k [k0, k_end); the rest is 0. */
+    __device__ __forceinline__ void load(const float *from, int64_t stride, int64_t row0,
+                                         int64_t rows, int64_t k0, int64_t k_end, bool vec)
+    {
+#pragma unroll
+        for (int i = 0; i < PIECES; i++) {
+            const int piece = threadIdx.x + i * THREADS;
+            const int64_t row = row0 + (MN ? piece % (ROWS / 8) * 8 : piece / (DEPTH / 8));
+            const int64_t k = k0 + (MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8);
+            const float *p = MN ? from + k * stride + row : from + row * stride + k;
+            const bool inside = row < rows && k < k_end;
+            const int64_t there = !inside ? 0 : MN ? rows - row : k_end - k;
+            const float4 u = load4_part(p, there, vec), v = load4_part(p + 4, there - 4, vec);
+            x[i][0] = u.x, x[i][1] = u.y, x[i][2] = u.z, x[i][3] = u.w;
+            x[i][4] = v.x, x[i][5] = v.y, x[i][6] = v.z, x[i][7] = v.w;
+        }
+    }
+
+    __device__ __forceinline__ void store(uint32_t tile) const
+    {
+#pragma unroll
+        for (int i = 0; i < PIECES; i++) {
+            const int piece = threadIdx.x + i * THREADS;
+            const int row = MN ? piece % (ROWS / 8) * 8 : piece / (DEPTH / 8);
+            const int k = MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8;
+            const uint32_t at = row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K +
+                                (MN ? k % 8 : row % 8) * 16;
+            store_parts(tile + at, shape::PART_BYTES, x[i]);
+        }
+    }
+};
+
+/* ---- kernels -----------------------------------------------------------------------------------
+ */
+
+/* The products of one tile of either operand, the small ones first. */
+template <int ROWS, bool A_MN, bool B_MN>
+static __device__ __forceinline__ void multiply_tiles(float (&part)[COLUMNS / 2], uint32_t a,
+                                                      uint32_t b)
+{
+    typedef tile_shape<ROWS, A_MN> shape_a;
+    typedef tile_shape<COLUMNS, B_MN> shape_b;
+    auto at_a = [&](int p, int k) {
+        return wgmma_descriptor(a + p * shape_a::PART_BYTES + 2 * k * shape_a::ALONG_K,
+                                shape_a::ALONG_K, shape_a::ALONG_MN);
+    };
+    auto at_b = [&](int p, int k) {
+        return wgmma_descriptor(b + p * shape_b::PART_BYTES + 2 * k * shape_b::ALONG_K,
+                                shape_b::ALONG_K, shape_b::ALONG_MN);
+    };
+    wgmma_bf16<true, A_MN, B_MN>(part, at_a(2, 0), at_b(0, 0));
+    wgmma_bf16<false, A_MN, B_MN>(part, at_a(2, 1), at_b(0, 1));
+#pragma unroll
+    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(2, k));
+#pragma unroll
+    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(1, k));
+#pragma unroll
+    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(0, k));
+#pragma unroll
+    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(1, k));
+#pragma unroll
+    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(0, k));
+}
+
+/* A block of 128 threads for each 64 rows computes one ROWS x COLUMNS tile of op(a) op(b), or in
+ * blockIdx.y the part of its sums that belongs to a split. What is multiplied next waits in
+ * registers, and becomes bf16 while the tensor cores work; two blocks share a multiprocessor, so
+ * that one converts while the other multiplies. Moves a and b once for every tile that needs them
+ * (from L2 after the first), the result out once. */
+template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
+static __global__ void __launch_bounds__(ROWS * 2, 2) gemm_single_kernel(single_args g)
+{
+    constexpr int THREADS = ROWS * 2;
+    constexpr int A_BYTES = tile_shape<ROWS, A_MN>::BYTES;
+    constexpr int STAGE = A_BYTES + tile_shape<COLUMNS, B_MN>::BYTES;
+    extern __shared__ __align__(128) char shared[];
+    const uint32_t base = shared_address(shared);
+    const int64_t row0 = blockIdx.x / g.tiles_n * ROWS, column0 = blockIdx.x % g.tiles_n * COLUMNS;
+    const int64_t k0 = blockIdx.y * g.k_split;
+    const int64_t k_end = k0 + g.k_split < g.k ? k0 + g.k_split : g.k;
+    const int group = threadIdx.x / 128;
+    const int steps = (int)((k_end - k0 + DEPTH - 1) / DEPTH);
+
+    tile_in_flight<ROWS, A_MN, THREADS> next_a;
+    tile_in_flight<COLUMNS, B_MN, THREADS> next_b;
+    auto load = [&](int step) {
+        if (step >= steps) return;
+        const int64_t k = k0 + (int64_t)step * DEPTH;
+        next_a.load(g.a, g.a_stride, row0, g.to.m, k, k_end, g.vec_a);
+        next_b.load(g.b, g.b_stride, column0, g.to.n, k, k_end, g.vec_b);
+    };
+    auto store = [&](int step) {
+        if (step >= steps) return;
+        next_a.store(base + step % 2 * STAGE);
+        next_b.store(base + step % 2 * STAGE + A_BYTES);
+        wgmma_publish();
+    };
+    float sum[COLUMNS / 2], part[COLUMNS / 2];
+#pragma unroll
+    for (int i = 0; i < COLUMNS / 2; i++) sum[i] = 0.f;
+    load(0);
+    store(0);
+    load(1);
+    for (int step = 0; step < steps; step++) {
+        __syncthreads();
+        const uint32_t at = base + step % 2 * STAGE;
+        wgmma_begin();
+        multiply_tiles<ROWS, A_MN, B_MN>(
+            part, at + group * 8 * tile_shape<ROWS, A_MN>::ALONG_MN, at + A_BYTES);
+        wgmma_commit();
+        store(step + 1); /* over what the step before has read */
+        load(step + 2);
+        wgmma_wait(part);
+#pragma unroll
+        for (int i = 0; i < COLUMNS / 2; i++) sum[i] += part[i];
+    }
+    g.to.c += blockIdx.y * g.to.m * g.to.n;
+    finish<COLUMNS, ACT, LEARNS>(sum, g.to, row0 + group * 64, column0);
+}
+
+/* c = accumulate c + the sum of `splits` parts, four elements a thread, in the parts' order. */
+static __global__ void __launch_bounds__(256)
+    add_splits_kernel(float *c, const float *parts, int splits, int64_t n, float accumulate)
+{
+    const int64_t i = 4 * ((int64_t)blockIdx.x * 256 + threadIdx.x);
+    if (i >= n) return;
+    float4 sum = load4(parts + i);
+    for (int s = 1; s < splits; s++) accumulate4(sum, load4(parts + s * n + i));
+    if (accumulate != 0.f) {
+        const float4 old = load4(c + i);
+        accumulate4(sum, make_float4(accumulate * old.x, accumulate * old.y, accumulate * old.z,
+                                     accumulate * old.w));
+    }
+    store4(c + i, sum);
+}
+
+/* ---- which kernel ------------------------------------------------------------------------------
+ */
+
+template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
+static void run_tiles(nn_cuda *cu, single_args *g)
+{
+    constexpr int BYTES = 2 * (tile_shape<ROWS, A_MN>::BYTES + tile_shape<COLUMNS, B_MN>::BYTES);
+    auto kernel = gemm_single_kernel<ROWS, A_MN, B_MN, ACT, LEARNS>;
+    nn_cuda_check(cu,
+                  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                  "shared memory of gemm_single_kernel");
+    g->tiles_n = nn_cuda_ceil_div(g->to.n, COLUMNS);
+    const dim3 blocks((unsigned)(nn_cuda_ceil_div(g->to.m, ROWS) * g->tiles_n),
+                      (unsigned)g->splits);
+    kernel<<<blocks, ROWS * 2, BYTES, cu->stream>>>(*g);
+    nn_cuda_check(cu, cudaGetLastError(), "gemm_single_kernel");
+}
+
+static int64_t tiles_of(const single_args *g, int rows)
+{
+    return nn_cuda_ceil_div(g->to.m, rows) * nn_cuda_ceil_div(g->to.n, COLUMNS);
+}
+
+/* Large tiles when they give every multiprocessor one. */
+template <bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
+static void run(nn_cuda *cu, single_args *g)
+{
+    if (g->splits > 1 || tiles_of(g, 128) >= cu->multiprocessors)
+        run_tiles<128, A_MN, B_MN, ACT, LEARNS>(cu, g);
+    else
+        run_tiles<64, A_MN, B_MN, ACT, LEARNS>(cu, g);
+}
+
+/* act(x w^T + b); false for an activation that is not compiled in. */
+static bool run_forward(nn_cuda *cu, single_args *g, nn_act act)
+{
+    const bool learns = g->to.slope || g->to.drop.p > 0.f;
+#define X(value)                                                                                   \
+    case value:                                                                                    \
+        if (learns)                                                                                \
+            run<false, false, value, true>(cu, g);                                                 \
+        else                                                                                       \
+            run<false, false, value, false>(cu, g);                                                \
+        return true;
+    switch (act) {
+        X(NN_ACT_GELU_ERF)
+        X(NN_ACT_GELU_TANH)
+        X(NN_ACT_NONE)
+    default:
+        return false;
+    }
+#undef X
+}
+
+/* Splits the sums so that there are two tiles for every multiprocessor and their results fit in the
+ * workspace. */
+static void split_sums(const nn_cuda *cu, single_args *g)
+{
+    const int64_t bytes = g->to.m * g->to.n * (int64_t)sizeof(float);
+    int64_t splits = nn_cuda_min(2 * cu->multiprocessors / tiles_of(g, 128), g->k / (4 * DEPTH));
+    splits = nn_cuda_min(nn_cuda_min(splits, MOST_SPLITS), (int64_t)NN_CUDA_WORKSPACE / bytes);
+    if (splits < 2) return;
+    g->k_split = nn_cuda_ceil_div(nn_cuda_ceil_div(g->k, splits), DEPTH) * DEPTH;
+    g->splits = (int)nn_cuda_ceil_div(g->k, g->k_split);
+}
+
+/* dw = dy^T x: both operands are stored with k as their rows. */
+static void run_weight_gradient(nn_cuda *cu, single_args *g)
+{
+    float *c = g->to.c;
+    const float accumulate = g->to.accumulate;
+    const int64_t n = g->to.m * g->to.n;
+    split_sums(cu, g);
+    if (g->splits > 1) {
+        g->to.c = (float *)cu->workspace;
+        g->to.accumulate = 0.f;
+    }
+    run<true, true, NN_ACT_NONE, false>(cu, g);
+    if (g->splits == 1) return;
+    add_splits_kernel<<<(unsigned)nn_cuda_ceil_div(n, 1024), 256, 0, cu->stream>>>(
+        c, g->to.c, g->splits, n, accumulate);
+    nn_cuda_check(cu, cudaGetLastError(), "add_splits_kernel");
+}
+
+bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *g)
+{
+    if (!cu->wgmma || g->dtype != NN_F32 || g->c_dtype != NN_F32 || g->precision == NN_TF32 ||
+        g->k == 0 || g->n % 4 || !nn_cuda_vec4(g->c, NN_F32) || !nn_cuda_vec4(g->slope, NN_F32) ||
+        !nn_cuda_vec4(g->bias, NN_F32))
+        return false;
+    const int64_t a_stride = g->trans_a ? g->m : g->k, b_stride = g->trans_b ? g->k : g->n;
+    single_args args = {};
+    args.a = (const float *)g->a;
+    args.b = (const float *)g->b;
+    args.k = g->k;
+    args.a_stride = a_stride;
+    args.b_stride = b_stride;
+    args.vec_a = a_stride % 4 == 0 && nn_cuda_vec4(g->a, NN_F32);
+    args.vec_b = b_stride % 4 == 0 && nn_cuda_vec4(g->b, NN_F32);
+    args.k_split = g->k;
+    args.splits = 1;
+    args.to.bias = (const float *)g->bias;
+    args.to.c = (float *)g->c;
+    args.to.slope = (float *)g->slope;
+    args.to.m = g->m;
+    args.to.n = g->n;
+    args.to.accumulate = g->accumulate;
+    args.to.drop = g->drop;
+    if (tiles_of(&args, 64) > INT_MAX) return false;
+    if (!g->trans_a && g->trans_b) return run_forward(cu, &args, g->act);
+    if (g->act != NN_ACT_NONE || g->drop.p > 0.f || g->slope || g->bias) return false;
+    if (g->trans_a && g->trans_b) return false;
+    if (g->trans_a)
+        run_weight_gradient(cu, &args);
+    else
+        run<false, true, NN_ACT_NONE, false>(cu, &args);
+    return true;
+}

@@ -1,0 +1,75 @@
+/* nn/cuda/cuda_tma.cuh: Hopper's tensor copies: a box of a row-major matrix comes to shared memory by one
+ * instruction of one thread, and a barrier in shared memory says when. PTX ISA, "cp.async.bulk" and
+ * "mbarrier". What lies outside the matrix arrives as 0.
+ */
+#ifndef NN_CUDA_TMA_CUH
+#define NN_CUDA_TMA_CUH
+
+#include <cuda.h>
+#include <stdint.h>
+
+/* ---- barriers: 8 bytes in shared memory at `bar` ---- */
+
+static __device__ __forceinline__ void barrier_init(uint32_t bar, int arrivals)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(bar), "r"(arrivals) : "memory");
+#endif
+}
+
+/* After the last init, before the block's threads meet. */
+static __device__ __forceinline__ void barrier_init_done()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void barrier_arrive(uint32_t bar)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(bar) : "memory");
+#endif
+}
+
+/* Arrives, and lets the phase wait for `bytes` of copies too. */
+static __device__ __forceinline__ void barrier_expect(uint32_t bar, uint32_t bytes)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(bar), "r"(bytes)
+                 : "memory");
+#endif
+}
+
+/* Until the phase of that parity (0 first) has ended. */
+static __device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t parity)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("{\n"
+                 ".reg .pred p;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared.b64 p, [%0], %1;\n"
+                 "@p bra done;\n"
+                 "bra again;\n"
+                 "done:\n"
+                 "}" ::"r"(bar),
+                 "r"(parity)
+                 : "memory");
+#endif
+}
+
+/* ---- copies ---- */
+
+/* The box whose first element is (row, column) of the map's matrix, to shared memory at `to`. */
+static __device__ __forceinline__ void tensor_copy(uint32_t to, const CUtensorMap *map, int column,
+                                                   int row, uint32_t bar)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+                 "l"(map), "r"(column), "r"(row), "r"(bar)
+                 : "memory");
+#endif
+}
+
+#endif
