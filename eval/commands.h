@@ -61,6 +61,7 @@ struct eval_command {
     X(embed)                                                                                       \
     X(report)                                                                                      \
     X(leaderboard)                                                                                 \
+    X(compare)                                                                                     \
     X(inspect)                                                                                     \
     X(convert)                                                                                     \
     X(synth)                                                                                       \
