@@ -95,8 +95,7 @@ static me_code refuse_study(const saved *s, me_err *err)
 static me_code read_ranks(comparison *c, saved *s)
 {
     char hash[65];
-    const size_t folder = (size_t)(me_path_base(s->file) - s->file);
-    s->ranks_file = me_arena_printf(c->arena, "%.*sranks.csv", (int)folder, s->file);
+    s->ranks_file = eval_document_beside(c->arena, s->file, "ranks.csv");
     if (!s->ranks_file) return me_fail_mem(c->err, "ranks");
     if (!me_file_exists(s->ranks_file))
         return me_fail(c->err, ME_EIO,

@@ -62,6 +62,7 @@ struct eval_command {
     X(report)                                                                                      \
     X(leaderboard)                                                                                 \
     X(compare)                                                                                     \
+    X(submit)                                                                                      \
     X(inspect)                                                                                     \
     X(convert)                                                                                     \
     X(synth)                                                                                       \

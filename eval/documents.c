@@ -43,6 +43,11 @@ me_code eval_document_open(me_value **out, const char **file, me_arena *arena, c
     return ME_OK;
 }
 
+const char *eval_document_beside(me_arena *arena, const char *file, const char *name)
+{
+    return me_arena_printf(arena, "%.*s%s", (int)(me_path_base(file) - file), file, name);
+}
+
 const char *eval_document_text(const me_value *v, const char *path, const char *fallback)
 {
     const me_value *s = metric_result_at(v, path);

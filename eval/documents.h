@@ -12,6 +12,8 @@
  * hash of its keys. *file: where it was. */
 me_code eval_document_open(me_value **out, const char **file, me_arena *arena, const char *path,
                            me_err *err);
+/* A file beside it, "ranks.csv"; NULL when memory is out. */
+const char *eval_document_beside(me_arena *arena, const char *file, const char *name);
 /* Whether the numbers of two compare: the same items, embedder and form of GELU, and where both
  * have batches, the same ones. */
 bool eval_document_compares(const me_value *a, const me_value *b);
