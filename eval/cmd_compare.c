@@ -228,7 +228,7 @@ static me_code compare_block(comparison *c, block *out, const saved *s, int prot
 {
     const saved *first = &c->result[0];
     if (!scores_of(first, protocol, direction) || !scores_of(s, protocol, direction)) return ME_OK;
-    metric_batches order;
+    metric_batches order = {0};
     double *against = ME_NEW_ARRAY(c->arena, first->ranks.n, double);
     double *position = ME_NEW_ARRAY(c->arena, first->ranks.n, double);
     me_code code =

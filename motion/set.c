@@ -247,17 +247,21 @@ static void write_notes(motion_set *out, const items *list, int64_t integer_keys
                     (long long)integer_keys, (long long)list->n);
 }
 
-/* Why an item is left out of a survey, if it is. */
+/* Why an item is left out of a survey, if it is. `before`: the one before it in the order of keys.
+ */
 static me_code note_fault(motion_set *out, item *it, const item *before, bool *left_out)
 {
+    const bool repeated = before && !strcmp(before->key, it->key);
     me_err err = {0};
-    *left_out = it->failed || (before && !strcmp(before->key, it->key));
-    if (!it->failed && *left_out)
+    me_code code = ME_OK;
+    *left_out = it->failed || repeated;
+    if (it->failed) {
+        code = read_item(it, &out->arena, &err);
+        motion_note(&out->faults, &out->arena, "%s", code ? err.msg : it->name);
+    } else if (repeated) {
         motion_note(&out->faults, &out->arena, "%s: its key %s is that of %s too",
                     it->path ? it->path : it->name, it->key, before->name);
-    if (!it->failed) return ME_OK;
-    me_code code = read_item(it, &out->arena, &err);
-    motion_note(&out->faults, &out->arena, "%s", code ? err.msg : it->name);
+    }
     return code == ME_EMEM ? code : ME_OK;
 }
 
