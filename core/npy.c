@@ -238,24 +238,48 @@ void me_writer_put_array(me_writer *w, const me_array *a)
     free(copy);
 }
 
-me_code me_npy_write(const char *path, const me_array *a, me_err *err)
+/* What NumPy calls the type of the elements. */
+static me_code describe(char descr[8], const me_array *a, me_err *err)
 {
     const char *code = me_numpy_code(a->dtype);
     if (!code)
-        return me_fail(err, ME_EDATA, "%s: npy has no %s (convert it to float32)", path,
+        return me_fail(err, ME_EDATA, "npy has no %s (convert it to float32)",
                        me_dtype_name(a->dtype));
-    char descr[8];
-    snprintf(descr, sizeof descr, "%c%s",
+    snprintf(descr, 8, "%c%s",
              me_dtype_size(a->dtype) == 1                ? '|'
              : __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<'
                                                          : '>',
              code);
+    return ME_OK;
+}
+
+me_code me_npy_write(const char *path, const me_array *a, me_err *err)
+{
+    char descr[8];
     me_writer w;
+    if (describe(descr, a, err)) return me_err_prefix(err, "%s", path);
     me_code failed = me_writer_open(&w, path, err);
     if (failed != ME_OK) return failed;
     put_header(&w, descr, a->ndim, a->shape);
     me_writer_put_array(&w, a);
     return me_writer_commit(&w, err);
+}
+
+me_code me_npy_bytes(me_bytes *out, const me_array *a, me_err *err)
+{
+    char descr[8], *text = NULL;
+    *out = (me_bytes){0};
+    me_code code = describe(descr, a, err);
+    if (code) return code;
+    me_writer w = {.stream = open_memstream(&text, &out->size)};
+    if (!w.stream) return me_fail_mem(err, "an array's file");
+    put_header(&w, descr, a->ndim, a->shape);
+    me_writer_put_array(&w, a);
+    const bool closed = fclose(w.stream) == 0;
+    out->data = (unsigned char *)text;
+    if (closed && !w.err.code) return ME_OK;
+    me_bytes_close(out);
+    return me_fail_mem(err, "an array's file");
 }
 
 me_code me_npy_write_object(const char *path, const me_value *v, me_err *err)

@@ -14,6 +14,8 @@ me_code me_npy_parse(me_value **out, me_arena *arena, const unsigned char *bytes
                      me_err *err);
 
 me_code me_npy_write(const char *path, const me_array *a, me_err *err); /* atomic, version 1.0 */
+/* The bytes of such a file. */
+me_code me_npy_bytes(me_bytes *out, const me_array *a, me_err *err);
 /* One dict-valued 0-d object array, as np.save(path, {...}) writes it (readable with
  * allow_pickle=True). */
 me_code me_npy_write_object(const char *path, const me_value *v, me_err *err);

@@ -41,12 +41,29 @@ static bool has_array(const me_value *v, const char *key)
     return a && a->kind == ME_ARRAY;
 }
 
+/* A zip that `submit` wrote says whose it is. */
+static const char *recognise_submission(const me_value *root, me_arena *arena)
+{
+    const me_value *entry = me_dict_get(root, "submission.json");
+    me_value *document;
+    if (!entry || entry->kind != ME_BYTES ||
+        me_json_parse(&document, arena, entry->as.string.data, entry->as.string.length,
+                      "submission.json", NULL))
+        return NULL;
+    const me_value *schema = me_dict_get(document, "schema"), *name = me_dict_get(document, "name");
+    if (!schema || schema->kind != ME_STRING || !name || name->kind != ME_STRING) return NULL;
+    return me_arena_printf(arena, "schema %s, \"%s\"", schema->as.string.data,
+                           name->as.string.data);
+}
+
 static const char *recognise(const me_doc *doc, me_arena *arena)
 {
     const me_value *root = doc->root, *schema = me_dict_get(doc->metadata, "schema");
     if (!schema) schema = me_dict_get(root, "schema");
     if (schema && schema->kind == ME_STRING)
         return me_arena_printf(arena, "schema %s", schema->as.string.data);
+    const char *submission = recognise_submission(root, arena);
+    if (submission) return submission;
     if (root->kind == ME_DICT) {
         const me_value *first = first_value(root), *state = me_dict_get(root, "state_dict");
         long long n = (long long)root->as.dict.length;

@@ -40,12 +40,6 @@ static const me_opt table[] = {
 };
 // clang-format on
 
-/* What must be equal for numbers to be comparable. */
-static const char *const deciding[] = {"keys_sha256", "tmr_sha256", "gelu"};
-static const char *const deciding_names[] = {"the set of scored items", "the embedder",
-                                             "the form of GELU"};
-enum { DECIDING = sizeof deciding / sizeof *deciding };
-
 typedef struct board {
     const options *o;
     me_arena *arena;
@@ -65,17 +59,6 @@ static me_code put_text(const board *b, me_value *dict, const char *key, const c
     return put(b, dict, key, text ? me_value_string(b->arena, text) : NULL);
 }
 
-static const char *text_at(const me_value *v, const char *path, const char *fallback)
-{
-    const me_value *s = metric_result_at(v, path);
-    return s && s->kind == ME_STRING ? s->as.string.data : fallback;
-}
-
-static const char *fact(const me_value *document, int which)
-{
-    return text_at(me_dict_get(document, "provenance"), deciding[which], "not stated");
-}
-
 /* ---- groups ------------------------------------------------------------------------------------
  */
 
@@ -86,22 +69,15 @@ static me_code pick(const board *b, me_value **out, const me_value *from, const 
 
 static me_code new_group(board *b, me_value **out, const me_value *document, const char *file)
 {
-    static const char *const kept[] = {"keys_sha256", "subset",    "split", "tmr",
-                                       "tmr_sha256",  "benchmark", "gelu",  NULL};
-    static const char *const samples[] = {"dataset", "split_keys", "evaluated", "missing", NULL};
     me_value *group = me_value_new(b->arena, ME_DICT), *rows = me_value_new(b->arena, ME_LIST);
-    me_value *part;
+    me_value *trivial;
     *out = group;
-    me_code code = pick(b, &part, me_dict_get(document, "samples"), samples);
-    if (!code) code = put(b, group, "samples", part);
+    if (!group) return me_fail_mem(b->err, "a leaderboard");
+    me_code code = eval_document_shared(group, b->arena, document, b->err);
     if (!code)
-        code = eval_document_protocols(&part, b->arena, me_dict_get(document, "protocols"), b->err);
-    if (!code) code = put(b, group, "protocols", part);
-    if (!code)
-        code = eval_document_baselines(&part, b->arena, me_dict_get(document, "baselines"), b->err);
-    if (!code) code = put(b, group, "baselines", part);
-    if (!code) code = pick(b, &part, me_dict_get(document, "provenance"), kept);
-    if (!code) code = put(b, group, "provenance", part);
+        code =
+            eval_document_baselines(&trivial, b->arena, me_dict_get(document, "baselines"), b->err);
+    if (!code) code = put(b, group, "baselines", trivial);
     if (!code) code = put(b, group, "rows", rows);
     b->first[b->groups->as.list.length] = file;
     return code ? code : me_list_append(b->arena, b->groups, group, b->err);
@@ -111,34 +87,19 @@ static me_code new_group(board *b, me_value **out, const me_value *document, con
  */
 static me_code find_group(board *b, me_value **out, const me_value *document, const char *file)
 {
-    int differs = 0;
-    for (size_t i = 0; i < b->groups->as.list.length; i++) {
+    const size_t groups = b->groups->as.list.length;
+    for (size_t i = 0; i < groups; i++) {
         *out = b->groups->as.list.items[i];
-        for (differs = 0; differs < DECIDING; differs++)
-            if (strcmp(fact(*out, differs), fact(document, differs)) != 0) break;
-        if (differs == DECIDING) return ME_OK;
+        if (eval_document_compares(*out, document)) return ME_OK;
     }
-    if (b->groups->as.list.length && !b->o->groups)
-        return me_fail(
-            b->err, ME_EDATA,
-            "%s and %s differ in %s (%.12s, N %lld, and %.12s, N %lld), so their numbers "
-            "do not compare; --groups puts them into tables of their own",
-            b->first[b->groups->as.list.length - 1], file, deciding_names[differs],
-            fact(*out, differs), (long long)metric_result_number(*out, "samples/evaluated"),
-            fact(document, differs),
-            (long long)metric_result_number(document, "samples/evaluated"));
+    if (groups && !b->o->groups)
+        return eval_document_refuse(*out, b->first[groups - 1], document, file,
+                                    "--groups puts them into tables of their own", b->err);
     return new_group(b, out, document, file);
 }
 
 /* ---- rows --------------------------------------------------------------------------------------
  */
-
-static bool name_taken(const me_value *rows, const char *name)
-{
-    for (size_t i = 0; i < rows->as.list.length; i++)
-        if (me_string_equals(me_dict_get(rows->as.list.items[i], "name"), name)) return true;
-    return false;
-}
 
 /* Values and intervals alone, of the protocols of a result or of a study's row. */
 static me_code row_protocols(const board *b, me_value **out, const me_value *from)
@@ -165,59 +126,31 @@ static me_code row_protocols(const board *b, me_value **out, const me_value *fro
 static me_code add_row(const board *b, me_value *group, const me_value *from, const char *name,
                        const me_value *document, const char *file)
 {
-    me_value *row = me_value_new(b->arena, ME_DICT), *rows = me_dict_get(group, "rows"), *part;
-    const me_value *provenance = me_dict_get(document, "provenance");
-    if (name_taken(rows, name)) name = me_arena_printf(b->arena, "%s (%s)", name, file);
-    me_code code = put_text(b, row, "name", name);
-    if (!code) code = put_text(b, row, "file", file);
+    me_value *row, *part;
+    me_code code =
+        eval_document_row(&row, b->arena, me_dict_get(group, "rows"), name, file, document, b->err);
     if (!code && me_dict_get(from, "seeds"))
         code = put(b, row, "seeds", me_dict_get(from, "seeds"));
-    static const char *const facts[] = {"dataset_sha256", "precision", "generated_sha256",
-                                        "mebench", "device"};
-    for (size_t i = 0; i < sizeof facts / sizeof *facts && !code; i++)
-        if (me_dict_get(provenance, facts[i]))
-            code = put(b, row, facts[i], me_dict_get(provenance, facts[i]));
     if (!code && me_dict_get(from, "fid")) {
         static const char *const fid[] = {"value", "sd", NULL};
         code = pick(b, &part, me_dict_get(from, "fid"), fid);
         if (!code) code = put(b, row, "fid", part);
     }
     if (!code) code = row_protocols(b, &part, me_dict_get(from, "protocols"));
-    if (!code) code = put(b, row, "protocols", part);
-    return code ? code : me_list_append(b->arena, rows, row, b->err);
-}
-
-/* A folder stands for the document in it. */
-static const char *document_in(const board *b, const char *path)
-{
-    static const char *const names[] = {"result.json", "results.json"};
-    if (!me_is_directory(path)) return path;
-    for (int i = 0; i < 2; i++) {
-        const char *inside = me_path_join(b->arena, path, names[i]);
-        if (inside && me_file_exists(inside)) return inside;
-    }
-    return path;
+    return code ? code : put(b, row, "protocols", part);
 }
 
 static me_code add_file(board *b, const char *path)
 {
     me_value *document = NULL, *group = NULL;
-    const char *file = document_in(b, path);
-    me_code code = me_json_read(&document, b->arena, file, b->err);
-    if (!code) code = report_check(document, file, b->err);
+    const char *file;
+    me_code code = eval_document_open(&document, &file, b->arena, path, b->err);
+    if (!code) code = find_group(b, &group, document, file);
     if (code) return code;
     const me_value *schema = me_dict_get(document, "schema");
-    if (me_string_equals(schema, REPORT_BOARD_SCHEMA))
-        return me_fail(b->err, ME_EUSAGE, "%s: a leaderboard is made of results, not of boards",
-                       file);
-    if (!metric_result_at(document, "provenance/keys_sha256"))
-        return me_fail(b->err, ME_EFORMAT,
-                       "%s: provenance/keys_sha256 is absent, so nobody can tell what was scored",
-                       file);
-    code = find_group(b, &group, document, file);
-    if (code) return code;
     if (!me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
-        return add_row(b, group, document, text_at(document, "name", "submission"), document, file);
+        return add_row(b, group, document, eval_document_text(document, "name", "submission"),
+                       document, file);
     const me_value *rows = me_dict_get(document, "rows");
     for (size_t i = 0; i < rows->as.list.length && !code; i++) {
         const me_value *row = rows->as.list.items[i];

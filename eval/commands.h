@@ -61,6 +61,8 @@ struct eval_command {
     X(embed)                                                                                       \
     X(report)                                                                                      \
     X(leaderboard)                                                                                 \
+    X(compare)                                                                                     \
+    X(submit)                                                                                      \
     X(inspect)                                                                                     \
     X(convert)                                                                                     \
     X(synth)                                                                                       \

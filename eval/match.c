@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
+
 /* In the order of motion_split; "all" stands for any. */
 static const char *const split_names[] = {"train", "val", "test", "all"};
 
@@ -154,4 +156,16 @@ me_code eval_match_samples(eval_match *m, me_arena *arena, const motion_dataset 
     m->n = n;
     m->clip = clips;
     return ME_OK;
+}
+
+void eval_match_sha256(char out[65], const eval_match *m)
+{
+    me_sha256 all;
+    me_sha256_init(&all);
+    for (int64_t i = 0; i < m->n; i++) {
+        me_sha256_add(&all, m->keys[i], strlen(m->keys[i]) + 1);
+        me_sha256_add(&all, m->clip[i].pose,
+                      (size_t)(m->clip[i].frames * MOTION_POSE) * sizeof *m->clip[i].pose);
+    }
+    me_sha256_hex(&all, out);
 }

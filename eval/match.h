@@ -33,5 +33,7 @@ me_code eval_select(eval_match *out, me_arena *arena, const motion_dataset *data
  */
 me_code eval_match_samples(eval_match *m, me_arena *arena, const motion_dataset *dataset,
                            const motion_set *set, me_err *err);
+/* Of keys and poses of what is scored: equal for a folder, its zip and an npz. */
+void eval_match_sha256(char out[65], const eval_match *m);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/csv.h"
 #include "core/json.h"
 #include "eval/documents.h"
 #include "eval/reproduce.h"
@@ -73,41 +72,23 @@ static double student(int freedom)
     return z + (z * z * z + z) / (4.0 * freedom);
 }
 
-/* Positions from 0 of one protocol and direction, of the items that it has. */
-static me_code read_positions(double *out, int64_t *n, const me_csv *csv, const char *column,
-                              const char *path, me_err *err)
-{
-    const int64_t c = me_csv_column(csv, column);
-    *n = 0;
-    if (c < 0) return me_fail(err, ME_EFORMAT, "%s: expected a column %s", path, column);
-    for (int64_t i = 1; i < csv->rows; i++) {
-        const char *text = csv->cells[i][c];
-        char *end;
-        if (!*text) continue;
-        const double rank = strtod(text, &end);
-        if (end == text || *end || !(rank >= 1))
-            return me_fail(err, ME_EFORMAT, "%s: row %lld: expected a rank, found '%.40s'", path,
-                           (long long)i + 1, text);
-        out[(*n)++] = rank - 1;
-    }
-    return ME_OK;
-}
-
 /* Adds a run's columns of values per query, over the number of runs, to `sum`. */
-static me_code add_columns(metric_sink *sum, const eval_study_row *row, int run, const char *column,
-                           me_arena *arena, me_err *err)
+static me_code add_columns(metric_sink *sum, const eval_study_row *row, int run, bool batch,
+                           int direction, me_arena *arena, me_err *err)
 {
-    me_csv csv;
+    metric_saved_ranks ranks;
     const char *path = me_path_join(arena, row->run[run].folder, "ranks.csv");
-    me_code code = path ? me_csv_open(&csv, path, err) : me_fail_mem(err, "ranks");
+    me_code code = path ? metric_ranks_read(&ranks, arena, path, err) : me_fail_mem(err, "ranks");
     if (code) return code;
-    double *position = ME_NEW_ARRAY(arena, csv.rows, double);
+    double *position = batch ? ranks.batch32[direction] : ranks.full[direction];
+    if (!position)
+        return me_fail(err, ME_EFORMAT, "%s: expected a column %s_%s", path, protocols[!batch],
+                       directions[direction]);
     metric_sink now = {.arena = arena};
-    code = position ? read_positions(position, &now.n, &csv, column, path, err)
-                    : me_fail_mem(err, "ranks");
-    me_csv_close(&csv);
+    for (int64_t i = 0; i < ranks.n; i++) /* those of the items that the protocol has */
+        if (!isnan(position[i])) position[now.n++] = position[i];
     const metric_input in = {.n = now.n, .position = position};
-    if (!code) code = metric_run_all(&now, &in, METRIC_NEEDS_RANKS, err);
+    code = metric_run_all(&now, &in, METRIC_NEEDS_RANKS, err);
     if (!code && run && now.n != sum->n)
         code = me_fail(err, ME_EDATA, "%s: expected %lld ranks as of the other seeds, found %lld",
                        path, (long long)sum->n, (long long)now.n);
@@ -123,16 +104,15 @@ static me_code add_columns(metric_sink *sum, const eval_study_row *row, int run,
 /* Bootstrap over queries of the mean over runs. A median of means is not a mean of medians, so MedR
  * has no such interval. */
 static me_code intervals_over_queries(builder *b, me_value *to, const eval_study_row *row,
-                                      const char *protocol, const char *direction)
+                                      bool batch, int direction)
 {
     me_arena arena;
     me_arena_init(&arena);
     metric_sink *sink = ME_NEW(&arena, metric_sink);
-    const char *column = me_arena_printf(&arena, "%s_%s", protocol, direction);
     double lo[METRIC_MAX_COLUMNS], hi[METRIC_MAX_COLUMNS];
-    me_code code = sink && column ? ME_OK : me_fail_mem(b->err, "intervals");
+    me_code code = sink ? ME_OK : me_fail_mem(b->err, "intervals");
     for (int run = 0; run < row->runs && !code; run++)
-        code = add_columns(sink, row, run, column, &arena, b->err);
+        code = add_columns(sink, row, run, batch, direction, &arena, b->err);
     if (!code && sink->n > 0)
         code = metric_bootstrap(lo, hi, sink->column, sink->columns, sink->n, sink->n, RESAMPLES, 0,
                                 b->err);
@@ -169,8 +149,9 @@ static void add_number(builder *b, me_value *const parts[4], const char *label,
 }
 
 static void add_block(builder *b, me_value *to, const eval_study_row *row, me_value *const *result,
-                      const char *protocol, const char *direction)
+                      int p, int d)
 {
+    const char *protocol = protocols[p], *direction = directions[d];
     const me_value *first = block_of(result[0], protocol, direction);
     double *values = ME_NEW_ARRAY(b->arena, row->runs, double);
     me_value *m = make(b, ME_DICT), *sd = make(b, ME_DICT), *ci = make(b, ME_DICT);
@@ -198,7 +179,7 @@ static void add_block(builder *b, me_value *to, const eval_study_row *row, me_va
         put(b, m, "ci95", ci);
         put(b, m, "sd", sd);
         put(b, m, "seeds", each);
-        if (own && !b->code) b->code = intervals_over_queries(b, queries, row, protocol, direction);
+        if (own && !b->code) b->code = intervals_over_queries(b, queries, row, p == 0, d);
         if (own) put(b, m, "ci95_queries", queries);
     }
     put(b, to, direction, m);
@@ -239,8 +220,7 @@ static me_value *row_value(builder *b, const eval_study_row *row, me_value *cons
     put(b, v, "results", paths);
     for (int p = 0; p < 2 && !b->code; p++) {
         me_value *protocol = make(b, ME_DICT);
-        for (int d = 0; d < 2 && !b->code; d++)
-            add_block(b, protocol, row, result, protocols[p], directions[d]);
+        for (int d = 0; d < 2 && !b->code; d++) add_block(b, protocol, row, result, p, d);
         put(b, both, protocols[p], protocol);
     }
     put(b, v, "protocols", both);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/version.h"
 #include "eval/run_priv.h"
 #include "metrics/result.h"
@@ -104,19 +103,6 @@ static me_code put_gelu(eval_state *s, me_value *doc, me_arena *a, me_err *err)
     return code;
 }
 
-/* Over keys and poses of what was scored: equal for a folder, its zip and an npz. */
-static void hash_generated(char out[65], const eval_match *m)
-{
-    me_sha256 all;
-    me_sha256_init(&all);
-    for (int64_t i = 0; i < m->n; i++) {
-        me_sha256_add(&all, m->keys[i], strlen(m->keys[i]) + 1);
-        me_sha256_add(&all, m->clip[i].pose,
-                      (size_t)(m->clip[i].frames * MOTION_POSE) * sizeof *m->clip[i].pose);
-    }
-    me_sha256_hex(&all, out);
-}
-
 static const char *precision_name(nn_precision p)
 {
     return p == NN_TF32 ? "tf32" : p == NN_BF16_MIXED ? "bf16" : "fp32";
@@ -128,7 +114,7 @@ static me_code put_provenance(eval_state *s, me_value *doc, me_arena *a, me_err 
     const eval_options *o = s->options;
     char keys_sha256[65], generated_sha256[65];
     metric_keys_sha256(keys_sha256, r->match.keys, r->match.n);
-    hash_generated(generated_sha256, &r->match);
+    eval_match_sha256(generated_sha256, &r->match);
     const char *texts[][2] = {
         {"mebench", me_version()},
         {"git", me_git()},

@@ -59,6 +59,16 @@ me_code metric_result_warn(me_value *result, me_arena *arena, me_err *err, const
  * dropped the item), similarity with the own target and source. Atomic. */
 me_code metric_ranks_write(const char *path, const metric_evaluation *e, me_err *err);
 
+/* ranks.csv read back: the 0-based ranks of the items in the order of the file, which is that of
+ * the keys' hash; NAN where an item has none, NULL where the file has no such column. Directions as
+ * METRIC_TO_TARGET, METRIC_TO_SOURCE. */
+typedef struct metric_saved_ranks {
+    int64_t n;
+    const char **keys;            /* (n) */
+    double *full[2], *batch32[2]; /* (n) each */
+} metric_saved_ranks;
+me_code metric_ranks_read(metric_saved_ranks *out, me_arena *arena, const char *path, me_err *err);
+
 /* For readers of a saved document: checks schema and shape; ME_EFORMAT with what is missing. */
 me_code metric_result_check(const me_value *result, const char *name, me_err *err);
 /* me_dict_get along a '/'-separated path, "protocols/full/n"; NULL when a step is missing. */

@@ -8,8 +8,8 @@
 
 #include "core/rng.h"
 
-/* Streams of the counter-based generator, one for each use. */
-enum { SITE_BOOTSTRAP = 0x626f6f74, SITE_PAIRED = 0x70616972, SITE_FLIP = 0x666c6970 };
+/* Stream of the counter-based generator. */
+enum { SITE_BOOTSTRAP = 0x626f6f74 };
 
 double metric_mean(const double *x, int64_t n)
 {
@@ -96,19 +96,17 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void interval(double *lo, double *hi, double *samples, int n)
+void metric_interval(double *lo, double *hi, double *samples, int n)
 {
     qsort(samples, (size_t)n, sizeof *samples, ascending);
     *lo = metric_quantile(samples, n, 0.025);
     *hi = metric_quantile(samples, n, 0.975);
 }
 
-me_code metric_bootstrap(double *lo, double *hi, const metric_column *columns, int columns_n,
-                         int64_t n, int64_t batch, int resamples, uint64_t seed, me_err *err)
+me_code metric_resample(double *samples, const metric_column *columns, int columns_n, int64_t n,
+                        int64_t batch, int resamples, uint64_t seed, me_err *err)
 {
     assert(n > 0 && n <= (int64_t)UINT32_MAX && resamples > 0);
-    double *samples = calloc((size_t)resamples * (size_t)columns_n, sizeof *samples);
-    if (!samples) return me_fail_mem(err, "bootstrap resamples");
     int failed = 0;
 #pragma omp parallel if (n * resamples > 1 << 14)
     {
@@ -132,53 +130,17 @@ me_code metric_bootstrap(double *lo, double *hi, const metric_column *columns, i
         free(drawn);
         free(values);
     }
-    for (int c = 0; c < columns_n && !failed; c++)
-        interval(&lo[c], &hi[c], samples + (int64_t)c * resamples, resamples);
-    free(samples);
     return failed ? me_fail_mem(err, "bootstrap resamples") : ME_OK;
 }
 
-me_code metric_compare_paired(metric_paired *out, const double *a, const double *b, int64_t n,
-                              int resamples, uint64_t seed, me_err *err)
+me_code metric_bootstrap(double *lo, double *hi, const metric_column *columns, int columns_n,
+                         int64_t n, int64_t batch, int resamples, uint64_t seed, me_err *err)
 {
-    memset(out, 0, sizeof *out);
-    out->n = n;
-    if (n < 1 || n > (int64_t)UINT32_MAX || resamples < 1)
-        return me_fail(err, ME_EDATA, "a paired comparison needs at least one query in common");
-    double *d = malloc((size_t)n * sizeof *d),
-           *samples = malloc((size_t)resamples * sizeof *samples);
-    if (!d || !samples) {
-        free(d);
-        free(samples);
-        return me_fail_mem(err, "a paired comparison");
-    }
-    for (int64_t i = 0; i < n; i++) {
-        d[i] = b[i] - a[i];
-        out->better += d[i] > 0;
-        out->worse += d[i] < 0;
-    }
-    out->difference = metric_mean(d, n);
-    int64_t extreme = 0;
-#pragma omp parallel for schedule(static) reduction(+ : extreme) if (n * resamples > 1 << 14)
-    for (int r = 0; r < resamples; r++) {
-        me_rng draw = me_rng_make(seed, ((uint64_t)SITE_PAIRED << 32) + (uint64_t)r);
-        me_rng flip = me_rng_make(seed, ((uint64_t)SITE_FLIP << 32) + (uint64_t)r);
-        double sum = 0, flipped = 0;
-        uint32_t bits = 0;
-        for (int64_t i = 0; i < n; i++) {
-            if (i % 32 == 0) bits = me_rng_u32(&flip);
-            sum += d[me_rng_below(&draw, (uint32_t)n)];
-            flipped += bits >> (i % 32) & 1 ? -d[i] : d[i];
-        }
-        samples[r] = sum / (double)n;
-        /* Sums of the same numbers in another order may differ in the last bits. */
-        double slack = 1e-12 * fabs(out->difference);
-        extreme += fabs(flipped / (double)n) >= fabs(out->difference) - slack;
-    }
-    interval(&out->lo, &out->hi, samples, resamples);
-    /* The observed assignment is one of the permutations: p is never 0 (Phipson and Smyth 2010). */
-    out->p = ((double)extreme + 1) / ((double)resamples + 1);
-    free(d);
+    double *samples = calloc((size_t)resamples * (size_t)columns_n, sizeof *samples);
+    if (!samples) return me_fail_mem(err, "bootstrap resamples");
+    me_code code = metric_resample(samples, columns, columns_n, n, batch, resamples, seed, err);
+    for (int c = 0; c < columns_n && !code; c++)
+        metric_interval(&lo[c], &hi[c], samples + (int64_t)c * resamples, resamples);
     free(samples);
-    return ME_OK;
+    return code;
 }

@@ -94,18 +94,27 @@ static int compare_keys(const void *a, const void *b, void *keys)
     return order ? order : (i > j) - (i < j);
 }
 
-me_code motion_key_order(int64_t **out, me_arena *arena, const char *const *keys, int64_t n,
-                         me_err *err)
+me_code motion_key_sort(int64_t **out, me_arena *arena, const char *const *keys, int64_t n,
+                        me_err *err)
 {
     int64_t *order = ME_NEW_ARRAY(arena, n, int64_t);
     if (!order) return me_fail_mem(err, "an index of keys");
     for (int64_t i = 0; i < n; i++) order[i] = i;
     if (n > 1) qsort_r(order, (size_t)n, sizeof *order, compare_keys, (void *)keys);
-    for (int64_t i = 1; i < n; i++)
-        if (!strcmp(keys[order[i - 1]], keys[order[i]]))
-            return me_fail(err, ME_EDATA, "the key %s occurs twice", keys[order[i]]);
     *out = order;
     return ME_OK;
+}
+
+me_code motion_key_order(int64_t **out, me_arena *arena, const char *const *keys, int64_t n,
+                         me_err *err)
+{
+    int64_t *order = NULL;
+    me_code code = motion_key_sort(&order, arena, keys, n, err);
+    for (int64_t i = 1; i < n && !code; i++)
+        if (!strcmp(keys[order[i - 1]], keys[order[i]]))
+            code = me_fail(err, ME_EDATA, "the key %s occurs twice", keys[order[i]]);
+    if (!code) *out = order;
+    return code;
 }
 
 int64_t motion_key_find(const char *const *keys, const int64_t *order, int64_t n, const char *key)

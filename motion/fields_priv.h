@@ -24,7 +24,10 @@ int64_t motion_first_bad_row(const float *v, int64_t rows, int64_t columns);
 me_code motion_columns_view(me_array *view, const me_array *a, int64_t columns, bool exact,
                             const char *what, me_err *err);
 
-/* Positions of keys in ascending byte-wise order; two equal keys are an error. */
+/* Positions of keys in ascending byte-wise order, of equal ones that of the first first. */
+me_code motion_key_sort(int64_t **out, me_arena *arena, const char *const *keys, int64_t n,
+                        me_err *err);
+/* The same; two equal keys are an error. */
 me_code motion_key_order(int64_t **out, me_arena *arena, const char *const *keys, int64_t n,
                          me_err *err);
 /* Position in `keys` of `key`, or -1. */

@@ -170,6 +170,8 @@ typedef struct motion_set {
     char **ignored;         /* names that hold no sample of ours (KEY_source.npy …) */
     int64_t ignored_n;
     motion_notes notes;
+    bool survey;         /* opened by motion_set_survey: */
+    motion_notes faults; /* samples that cannot be used and are left out, each with its reason */
     me_arena arena;
 } motion_set;
 
@@ -177,8 +179,13 @@ typedef struct motion_set {
  * safetensors (key -> array, or mebench's form). Files are read in parallel where threads allow;
  * the result does not depend on it. */
 me_code motion_set_open(motion_set *out, const char *path, me_err *err);
+/* The same, but a sample that cannot be used (its shape, a NaN, a key that another has) does not
+ * end the reading: it is left out and told in `faults`, in the order of keys. */
+me_code motion_set_survey(motion_set *out, const char *path, me_err *err);
 void motion_set_close(motion_set *s);
 const motion_sample *motion_set_find(const motion_set *s, const char *key);
+/* ME_EDATA where a key cannot name a file KEY.npy that reads as that key. */
+me_code motion_key_check_name(const char *key, me_err *err);
 /* The field's form: DIR/KEY.npy, a pickled dict {pose, text}. Each file is written atomically. */
 me_code motion_sample_write_npy(const char *dir, const char *key, const motion_clip *clip,
                                 const char *text, me_err *err);

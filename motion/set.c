@@ -24,6 +24,7 @@ typedef struct item {
     const me_value *value; /* a part of a document that is open */
     motion_clip clip;
     me_dtype dtype;
+    bool failed; /* it could not be read */
 } item;
 
 typedef struct items {
@@ -81,12 +82,21 @@ static bool is_companion(const char *key)
     return me_has_suffix(key, "_source") || me_has_suffix(key, "_target");
 }
 
-/* Sorts one name of a folder or archive into samples, ignored and hidden. What our own sampler
- * notes about a folder is no surprise there. */
+/* What our own programs note about samples beside them: sample, submit, eval. */
+static bool is_own_note(const char *name)
+{
+    static const char *const own[] = {"sampling.json", "submission.json", "result.json",
+                                      "ranks.csv"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(name, own[i])) return true;
+    return false;
+}
+
+/* Sorts one name of a folder or archive into samples, ignored and hidden. */
 static me_code sort_name(items *list, motion_set *out, const char *name, item it, bool folder,
                          me_err *err)
 {
-    if (name[0] == '.' || (!folder && !strcmp(name, "sampling.json"))) return ME_OK;
+    if (name[0] == '.' || (!folder && is_own_note(name))) return ME_OK;
     size_t length = strlen(name);
     bool npy = !folder && length > 4 && !strcmp(name + length - 4, ".npy");
     char *key = npy ? key_of_name(&out->arena, name) : NULL;
@@ -217,6 +227,7 @@ static void write_notes(motion_set *out, const items *list, int64_t integer_keys
     const item *first_other = NULL, *first_single = NULL;
     for (int64_t i = 0; i < list->n; i++) {
         const item *it = &list->at[i];
+        if (it->failed) continue;
         if (it->dtype != ME_F32 && !other++) first_other = it;
         if (it->clip.frames == 1 && !single++) first_single = it;
     }
@@ -236,6 +247,24 @@ static void write_notes(motion_set *out, const items *list, int64_t integer_keys
                     (long long)integer_keys, (long long)list->n);
 }
 
+/* Why an item is left out of a survey, if it is. `before`: the one before it in the order of keys.
+ */
+static me_code note_fault(motion_set *out, item *it, const item *before, bool *left_out)
+{
+    const bool repeated = before && !strcmp(before->key, it->key);
+    me_err err = {0};
+    me_code code = ME_OK;
+    *left_out = it->failed || repeated;
+    if (it->failed) {
+        code = read_item(it, &out->arena, &err);
+        motion_note(&out->faults, &out->arena, "%s", code ? err.msg : it->name);
+    } else if (repeated) {
+        motion_note(&out->faults, &out->arena, "%s: its key %s is that of %s too",
+                    it->path ? it->path : it->name, it->key, before->name);
+    }
+    return code == ME_EMEM ? code : ME_OK;
+}
+
 /* Reads all items and sorts them by key. */
 static me_code read_items(motion_set *out, items *list, int64_t integer_keys, me_err *err)
 {
@@ -245,18 +274,25 @@ static me_code read_items(motion_set *out, items *list, int64_t integer_keys, me
     out->samples = ME_NEW_ARRAY(&out->arena, n, motion_sample);
     if (!keys || !out->samples) return me_fail_mem(err, "the samples");
     for (int64_t i = 0; i < n; i++) keys[i] = list->at[i].key;
-    me_code code = motion_key_order(&order, &out->arena, keys, n, err);
+    me_code code =
+        (out->survey ? motion_key_sort : motion_key_order)(&order, &out->arena, keys, n, err);
     if (code) return code;
 #pragma omp parallel for schedule(dynamic, 8) reduction(min : failed)
-    for (int64_t i = 0; i < n; i++)
-        if (read_item(&list->at[i], &out->arena, NULL) && i < failed) failed = i;
-    if (failed < n) {
+    for (int64_t i = 0; i < n; i++) {
+        list->at[i].failed = read_item(&list->at[i], &out->arena, NULL) != ME_OK;
+        if (list->at[i].failed && i < failed) failed = i;
+    }
+    if (failed < n && !out->survey) {
         code = read_item(&list->at[failed], &out->arena, err);
         return code ? code : me_fail(err, ME_EIO, "%s: reading failed once", list->at[failed].name);
     }
-    for (int64_t i = 0; i < n; i++)
-        out->samples[i] = (motion_sample){list->at[order[i]].key, list->at[order[i]].clip};
-    out->n = n;
+    for (int64_t i = 0; i < n; i++) {
+        item *it = &list->at[order[i]];
+        bool left_out = false;
+        if (out->survey) code = note_fault(out, it, i ? &list->at[order[i - 1]] : NULL, &left_out);
+        if (code) return me_fail_mem(err, "the samples");
+        if (!left_out) out->samples[out->n++] = (motion_sample){it->key, it->clip};
+    }
     write_notes(out, list, integer_keys);
     return ME_OK;
 }
@@ -381,10 +417,10 @@ static me_code open_zip(motion_set *out, const char *path, bool *taken, me_err *
     return code;
 }
 
-me_code motion_set_open(motion_set *out, const char *path, me_err *err)
+static me_code open_set(motion_set *out, const char *path, bool survey, me_err *err)
 {
     me_code code;
-    memset(out, 0, sizeof *out);
+    *out = (motion_set){.survey = survey};
     if (me_is_directory(path)) {
         items list = {0};
         code = list_folder(&list, out, path, err);
@@ -409,6 +445,16 @@ me_code motion_set_open(motion_set *out, const char *path, me_err *err)
     return code;
 }
 
+me_code motion_set_open(motion_set *out, const char *path, me_err *err)
+{
+    return open_set(out, path, false, err);
+}
+
+me_code motion_set_survey(motion_set *out, const char *path, me_err *err)
+{
+    return open_set(out, path, true, err);
+}
+
 void motion_set_close(motion_set *s)
 {
     me_arena_release(&s->arena);
@@ -430,14 +476,19 @@ const motion_sample *motion_set_find(const motion_set *s, const char *key)
     return NULL;
 }
 
+me_code motion_key_check_name(const char *key, me_err *err)
+{
+    if (key[0] && key[0] != '.' && !strchr(key, '/') && !strstr(key, ".npy")) return ME_OK;
+    return me_fail(err, ME_EDATA,
+                   "'%s' cannot be a file's name: the key of a sample holds no '/' and no '.npy' "
+                   "and begins with no '.'",
+                   key);
+}
+
 me_code motion_sample_write_npy(const char *dir, const char *key, const motion_clip *clip,
                                 const char *text, me_err *err)
 {
-    if (!key[0] || key[0] == '.' || strchr(key, '/') || strstr(key, ".npy"))
-        return me_fail(err, ME_EDATA,
-                       "'%s' cannot be a file's name: the key of a sample holds no '/' and no "
-                       "'.npy' and begins with no '.'",
-                       key);
+    if (motion_key_check_name(key, err)) return ME_EDATA;
     me_arena arena;
     me_arena_init(&arena);
     const int64_t shape[2] = {clip->frames, MOTION_POSE};

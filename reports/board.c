@@ -61,6 +61,21 @@ static void note_same_motions(report_builder *b, const me_value *rows)
         }
 }
 
+void report_note_rows(report_builder *b, const me_value *rows)
+{
+    note_differing(b, rows, "dataset_sha256", "the dataset's file");
+    note_differing(b, rows, "precision", "the precision of evaluation");
+    note_same_motions(b, rows);
+}
+
+void report_note_embedder(report_builder *b)
+{
+    report_note(b, "Embedder %s (%.12s), GELU in its %s form.",
+                report_text_at(b->result, "provenance/tmr", "?"),
+                report_text_at(b->result, "provenance/tmr_sha256", "?"),
+                report_text_at(b->result, "provenance/gelu", "?"));
+}
+
 static void note_seeds(report_builder *b, const me_value *rows)
 {
     for (size_t i = 0; i < rows->as.list.length; i++) {
@@ -86,13 +101,8 @@ void report_board_page(report_builder *b, const me_value *published)
             report_note(b, "Group %zu of %zu: what stands in it cannot be compared with another.",
                         i + 1, n);
         report_note_items(b);
-        report_note(b, "Embedder %s (%.12s), GELU in its %s form.",
-                    report_text_at(group, "provenance/tmr", "?"),
-                    report_text_at(group, "provenance/tmr_sha256", "?"),
-                    report_text_at(group, "provenance/gelu", "?"));
-        note_differing(b, rows, "dataset_sha256", "the dataset's file");
-        note_differing(b, rows, "precision", "the precision of evaluation");
-        note_same_motions(b, rows);
+        report_note_embedder(b);
+        report_note_rows(b, rows);
         note_seeds(b, rows);
         report_note_published(b, first);
     }

@@ -3,12 +3,19 @@
 #include <stdio.h>
 
 #include "core/csv.h"
-#include "reports/page.h"
+#include "reports/page_priv.h"
 
 static void put_number(me_writer *w, double x)
 {
     char text[40] = "";
     if (!isnan(x)) snprintf(text, sizeof text, "%.10g", x);
+    me_csv_put(w, text, false);
+}
+
+static void put_integer(me_writer *w, int64_t i)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)i);
     me_csv_put(w, text, false);
 }
 
@@ -30,14 +37,12 @@ static void put_header(me_writer *w)
 
 static void put_row(me_writer *w, const report_table_data *t, const report_row *r)
 {
-    char n[24];
-    snprintf(n, sizeof n, "%lld", (long long)r->n);
     me_csv_put(w, r->name, false);
     me_csv_put(w, report_kind_name(r->kind), false);
     me_csv_put(w, t->protocol, false);
     me_csv_put(w, t->direction, false);
     me_csv_put(w, r->subset, false);
-    me_csv_put(w, n, false);
+    put_integer(w, r->n);
     for (int c = 0; c < REPORT_COLUMNS; c++) {
         put_number(w, r->value[c]);
         put_number(w, r->lo[c]);
@@ -48,6 +53,40 @@ static void put_row(me_writer *w, const report_table_data *t, const report_row *
     me_csv_put(w, t->tmr, true);
 }
 
+static void put_difference(me_writer *w, const report_difference *d)
+{
+    const char *const texts[] = {d->name, d->against, d->protocol, d->direction, d->label};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) me_csv_put(w, texts[i], false);
+    put_integer(w, d->n);
+    put_number(w, d->of_name);
+    put_number(w, d->of_against);
+    put_number(w, d->difference);
+    put_number(w, d->lo);
+    put_number(w, d->hi);
+    me_csv_put(w, d->test, false);
+    put_number(w, d->p);
+    put_number(w, d->p_holm);
+    put_integer(w, d->improved);
+    put_integer(w, d->worsened);
+    put_integer(w, d->tied);
+}
+
+/* A comparison has lines of its own: one for each metric. */
+static void put_differences(me_writer *w, const report_page *page, const me_value *document)
+{
+    static const char *const head[] = {
+        "name",          "against",    "protocol", "direction",   "metric",    "n", "value",
+        "against_value", "difference", "low",      "high",        "test",      "p", "p_holm",
+        "improved",      "worsened",   "tied",     "keys_sha256", "tmr_sha256"};
+    const int n = sizeof head / sizeof *head;
+    for (int i = 0; i < n; i++) me_csv_put(w, head[i], i == n - 1);
+    for (int i = 0; i < page->differences; i++) {
+        put_difference(w, &page->difference[i]);
+        me_csv_put(w, report_text_at(document, "provenance/keys_sha256", ""), false);
+        me_csv_put(w, report_text_at(document, "provenance/tmr_sha256", ""), true);
+    }
+}
+
 static me_code csv_write(me_writer *w, const me_value *result, const report_options *options,
                          me_err *err)
 {
@@ -55,7 +94,10 @@ static me_code csv_write(me_writer *w, const me_value *result, const report_opti
     me_arena_init(&arena);
     report_page page;
     me_code code = report_page_make(&page, &arena, result, options, err);
-    if (code == ME_OK) put_header(w);
+    if (code == ME_OK && page.differences)
+        put_differences(w, &page, result);
+    else if (code == ME_OK)
+        put_header(w);
     for (int i = 0; code == ME_OK && i < page.tables; i++)
         for (int r = 0; r < page.table[i].rows; r++)
             put_row(w, &page.table[i], &page.table[i].row[r]);

@@ -83,6 +83,24 @@ static void put_table(me_writer *w, const report_table_data *t)
     me_writer_printf(w, "\\bottomrule\n\\end{tabular}\n\\end{table}\n\n");
 }
 
+static void put_grid(me_writer *w, const report_grid *g)
+{
+    me_writer_printf(w, "\\begin{table}\n\\centering\n\\caption{");
+    put_escaped(w, g->title);
+    me_writer_printf(w, ": ");
+    put_escaped(w, g->caption);
+    me_writer_printf(w, ".}\n\\begin{tabular}{l*{%d}{r}}\n\\toprule\n", g->columns - 1);
+    for (int r = -1; r < g->rows; r++) {
+        const char *const *cell = r < 0 ? g->head : g->cell + r * g->columns;
+        for (int c = 0; c < g->columns; c++) {
+            if (c) me_writer_printf(w, " & ");
+            put_escaped(w, cell[c]);
+        }
+        me_writer_printf(w, r < 0 ? " \\\\\n\\midrule\n" : " \\\\\n");
+    }
+    me_writer_printf(w, "\\bottomrule\n\\end{tabular}\n\\end{table}\n\n");
+}
+
 static me_code latex_write(me_writer *w, const me_value *result, const report_options *options,
                            me_err *err)
 {
@@ -92,6 +110,7 @@ static me_code latex_write(me_writer *w, const me_value *result, const report_op
     me_code code = report_page_make(&page, &arena, result, options, err);
     if (code == ME_OK) me_writer_printf(w, "%% needs \\usepackage{booktabs}\n");
     for (int i = 0; code == ME_OK && i < page.tables; i++) put_table(w, &page.table[i]);
+    for (int i = 0; code == ME_OK && i < page.grids; i++) put_grid(w, &page.grid[i]);
     if (code == ME_OK && page.notes > 0) {
         me_writer_printf(w, "\\begin{itemize}\n");
         for (int i = 0; i < page.notes; i++) {

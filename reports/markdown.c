@@ -60,6 +60,30 @@ static void put_table(me_writer *w, const report_table_data *t)
     me_writer_printf(w, "\n");
 }
 
+static void put_grid(me_writer *w, const report_grid *g)
+{
+    me_writer_printf(w, "### ");
+    put_escaped(w, g->title);
+    me_writer_printf(w, "\n\n");
+    put_escaped(w, g->caption);
+    me_writer_printf(w, "\n\n");
+    for (int r = -1; r < g->rows; r++) {
+        const char *const *cell = r < 0 ? g->head : g->cell + r * g->columns;
+        me_writer_printf(w, "|");
+        for (int c = 0; c < g->columns; c++) {
+            me_writer_printf(w, " ");
+            put_escaped(w, cell[c]);
+            me_writer_printf(w, " |");
+        }
+        me_writer_printf(w, "\n");
+        if (r >= 0) continue;
+        me_writer_printf(w, "|:--|");
+        for (int c = 1; c < g->columns; c++) me_writer_printf(w, "--:|");
+        me_writer_printf(w, "\n");
+    }
+    me_writer_printf(w, "\n");
+}
+
 static me_code markdown_write(me_writer *w, const me_value *result, const report_options *options,
                               me_err *err)
 {
@@ -68,6 +92,7 @@ static me_code markdown_write(me_writer *w, const me_value *result, const report
     report_page page;
     me_code code = report_page_make(&page, &arena, result, options, err);
     for (int i = 0; code == ME_OK && i < page.tables; i++) put_table(w, &page.table[i]);
+    for (int i = 0; code == ME_OK && i < page.grids; i++) put_grid(w, &page.grid[i]);
     for (int i = 0; code == ME_OK && i < page.notes; i++) {
         me_writer_printf(w, "- ");
         put_escaped(w, page.note[i]);

@@ -170,6 +170,41 @@ void report_add_published(report_builder *b, report_table_data *t)
     }
 }
 
+static bool is_batch(const char *protocol)
+{
+    return strcmp(protocol, "batch32") == 0;
+}
+
+static bool is_to_target(const char *direction)
+{
+    return strcmp(direction, "generated_to_target") == 0;
+}
+
+const char *report_title(report_builder *b, const char *protocol, const char *direction)
+{
+    return me_arena_printf(b->arena, "%s, %s",
+                           is_to_target(direction) ? "Generated to target" : "Generated to source",
+                           is_batch(protocol) ? "batches of 32" : "full set");
+}
+
+const char *report_caption(report_builder *b, const char *protocol_name, const char *direction)
+{
+    const me_value *protocol = me_dict_get(me_dict_get(b->result, "protocols"), protocol_name);
+    const bool batch = is_batch(protocol_name);
+    const char *query = is_to_target(direction) ? "target" : "source";
+    const int64_t n = report_queries(protocol, batch);
+    return batch ? me_arena_printf(
+                       b->arena,
+                       "each %s searches among the %lld generated motions of its batch; %lld "
+                       "batches, %lld items used, %lld dropped, subset %s",
+                       query, (long long)report_int_at(protocol, "batch_size"),
+                       (long long)report_int_at(protocol, "batches"), (long long)n,
+                       (long long)report_int_at(protocol, "dropped"), b->subset)
+                 : me_arena_printf(b->arena,
+                                   "each %s searches among all %lld generated motions, subset %s",
+                                   query, (long long)n, b->subset);
+}
+
 report_table_data *report_table_new(report_builder *b, const char *protocol_name,
                                     const char *direction, size_t capacity)
 {
@@ -185,29 +220,13 @@ report_table_data *report_table_new(report_builder *b, const char *protocol_name
         page->table = all;
         page->tables_capacity = more;
     }
-    const bool batch = strcmp(protocol_name, "batch32") == 0;
-    const bool to_target = strcmp(direction, "generated_to_target") == 0;
     report_table_data *t = &page->table[page->tables];
     *t = (report_table_data){.protocol = protocol_name, .direction = direction};
     t->keys = report_text_at(b->result, "provenance/keys_sha256", "");
     t->tmr = report_text_at(b->result, "provenance/tmr_sha256", "");
     t->row = ME_NEW_ARRAY(b->arena, capacity, report_row);
-    int64_t n = report_queries(protocol, batch);
-    t->title = me_arena_printf(b->arena, "%s, %s",
-                               to_target ? "Generated to target" : "Generated to source",
-                               batch ? "batches of 32" : "full set");
-    t->caption =
-        batch
-            ? me_arena_printf(
-                  b->arena,
-                  "each %s searches among the %lld generated motions of its batch; %lld "
-                  "batches, %lld items used, %lld dropped, subset %s",
-                  to_target ? "target" : "source", (long long)report_int_at(protocol, "batch_size"),
-                  (long long)report_int_at(protocol, "batches"), (long long)n,
-                  (long long)report_int_at(protocol, "dropped"), b->subset)
-            : me_arena_printf(b->arena,
-                              "each %s searches among all %lld generated motions, subset %s",
-                              to_target ? "target" : "source", (long long)n, b->subset);
+    t->title = report_title(b, protocol_name, direction);
+    t->caption = report_caption(b, protocol_name, direction);
     b->failed |= !t->row || !t->title || !t->caption;
     if (b->failed) return NULL;
     page->tables++;
@@ -490,6 +509,8 @@ me_code report_page_make(report_page *out, me_arena *arena, const me_value *resu
         report_board_page(&b, published);
     else if (me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
         report_reproduction_page(&b);
+    else if (me_string_equals(schema, REPORT_COMPARISON_SCHEMA))
+        report_comparison_page(&b);
     else
         result_page(&b);
     return b.failed ? me_fail_mem(err, "a report") : ME_OK;

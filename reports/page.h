@@ -33,10 +33,35 @@ typedef struct report_table_data {
     report_row *row;
 } report_table_data;
 
+#define REPORT_GRID_COLUMNS 16 /* at most */
+
+/* A table whose columns are its own, as text; the first cell of a row names it. */
+typedef struct report_grid {
+    const char *title, *caption;
+    int columns, rows;
+    const char *const *head; /* (columns) */
+    const char **cell;       /* (rows,columns) */
+} report_grid;
+
+/* A metric of two results on the same queries. NAN: not known; test "": none. */
+typedef struct report_difference {
+    const char *protocol, *direction;
+    const char *against, *name, *label;
+    int64_t n;
+    double of_against, of_name, difference, lo, hi;
+    const char *test;
+    double p, p_holm;
+    int64_t improved, worsened, tied;
+} report_difference;
+
 typedef struct report_page {
     const char *name; /* of the submission */
     int tables, tables_capacity;
     report_table_data *table; /* (tables) */
+    int grids;
+    report_grid *grid; /* (grids) they stand below the tables */
+    int differences;
+    report_difference *difference; /* (differences) what the grids show, unrounded */
     int notes, notes_capacity;
     const char **note;
     bool intervals; /* some row has one */

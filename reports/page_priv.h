@@ -1,5 +1,5 @@
-/* reports/page_priv.h: what the pages of a result, a reproduction and a board share. Inside
- * reports/ only. */
+/* reports/page_priv.h: what the pages of a result, a reproduction, a board and a comparison share.
+ * Inside reports/ only. */
 #ifndef REPORTS_PAGE_PRIV_H
 #define REPORTS_PAGE_PRIV_H
 
@@ -28,6 +28,10 @@ size_t report_length_at(const me_value *v, const char *path);
 /* The i-th number of a list; NAN where there is none. */
 double report_element(const me_value *pair, size_t i);
 
+/* What a table of (protocol, direction) shows, and how items were searched; NULL when memory is
+ * out. */
+const char *report_title(report_builder *b, const char *protocol, const char *direction);
+const char *report_caption(report_builder *b, const char *protocol, const char *direction);
 /* A table of the page with title and caption for (protocol, direction), room for `capacity` rows
  * and none yet; NULL when memory is out or the document has no such protocol. */
 report_table_data *report_table_new(report_builder *b, const char *protocol, const char *direction,
@@ -55,12 +59,19 @@ void report_note_published(report_builder *b, int first);
 /* How many items, of which split and subset. */
 void report_note_items(report_builder *b);
 void report_note_warnings(report_builder *b);
+/* The embedder and its form. */
+void report_note_embedder(report_builder *b);
+/* In what rows differ that should not: the dataset's file, the precision; and which are the same
+ * motions under two names. */
+void report_note_rows(report_builder *b, const me_value *rows);
 
 /* The tables of a document with "rows": trivial rows, rows, published ones. */
 void report_add_row_tables(report_builder *b);
 
 /* The page of a board (schema REPORT_BOARD_SCHEMA). */
 void report_board_page(report_builder *b, const me_value *published);
+/* The page of a comparison (schema REPORT_COMPARISON_SCHEMA). */
+void report_comparison_page(report_builder *b);
 /* The page of a study (schema REPORT_REPRODUCTION_SCHEMA); page and document are set. */
 void report_reproduction_page(report_builder *b);
 

@@ -1,6 +1,7 @@
-/* reports/report.h: writers of a result document (metrics/result.h) of a study's
- * (eval/reproduce.h) and of a board (eval/cmd_leaderboard.c). Each takes the document as a
- * tree, so that a saved result.json gives the same pages as a fresh run. To add one: a file that
+/* reports/report.h: writers of a result document (metrics/result.h), of a study's
+ * (eval/reproduce.h), of a board (eval/cmd_leaderboard.c) and of a comparison
+ * (eval/cmd_compare.c). Each takes the document as a tree, so that a saved result.json gives the
+ * same pages as a fresh run. To add one: a file that
  * defines `const report report_NAME`, and its name in the list.
  */
 #ifndef REPORTS_REPORT_H
@@ -15,6 +16,16 @@
 
 /* A leaderboard: "groups", each of which holds what a study does, of results on the same items. */
 #define REPORT_BOARD_SCHEMA "mebench.board/1"
+
+/* A comparison of results on the same items, query by query: "rows" as a board's group has them,
+ * without values, and beside what they share
+ *   "against": name,
+ *   "method": {"resamples", "seed", "adjustment": "holm"|"none"},
+ *   "comparisons": [{"name", "protocols": {"full"|"batch32": {
+ *       "generated_to_target"|"generated_to_source": {"n", "R@1": C, …, "AvgR": C}}}}]
+ *   C = {"against", "value", "difference": number, "ci95": [lo, hi], "test": "mcnemar"|"sign-flip",
+ *        "p", "p_holm": number, "improved", "worsened", "tied": int}; test and p may be absent. */
+#define REPORT_COMPARISON_SCHEMA "mebench.comparison/1"
 
 /* Whether a document can be written at all; ME_EFORMAT with what is missing. */
 me_code report_check(const me_value *document, const char *name, me_err *err);

@@ -80,6 +80,13 @@ me_code report_check(const me_value *document, const char *name, me_err *err)
     const me_value *schema = me_dict_get(document, "schema");
     if (me_string_equals(schema, REPORT_REPRODUCTION_SCHEMA))
         return check_rows(document, name, err);
+    if (me_string_equals(schema, REPORT_COMPARISON_SCHEMA)) {
+        const me_value *all = me_dict_get(document, "comparisons");
+        return all && all->kind == ME_LIST
+                   ? check_rows(document, name, err)
+                   : me_fail(err, ME_EFORMAT, "%s: a comparison without a list of comparisons",
+                             name);
+    }
     if (!me_string_equals(schema, REPORT_BOARD_SCHEMA))
         return metric_result_check(document, name, err);
     const me_value *groups = me_dict_get(document, "groups");

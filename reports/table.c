@@ -82,6 +82,31 @@ static void put_table(me_writer *w, const report_table_data *t)
     me_writer_printf(w, "\n");
 }
 
+static void put_grid(me_writer *w, const report_grid *g)
+{
+    int wide[REPORT_GRID_COLUMNS];
+    for (int c = 0; c < g->columns; c++) {
+        wide[c] = width(g->head[c]);
+        for (int r = 0; r < g->rows; r++) {
+            const int cell = width(g->cell[r * g->columns + c]);
+            wide[c] = wide[c] > cell ? wide[c] : cell;
+        }
+    }
+    me_writer_printf(w, "%s\n  %s\n", g->title, g->caption);
+    for (int r = -1; r < g->rows; r++) {
+        const char *const *cell = r < 0 ? g->head : g->cell + r * g->columns;
+        for (int c = 0; c < g->columns; c++) {
+            me_writer_printf(w, "  ");
+            if (c)
+                put_right(w, cell[c], wide[c]);
+            else
+                put_left(w, cell[c], wide[c]);
+        }
+        me_writer_printf(w, "\n");
+    }
+    me_writer_printf(w, "\n");
+}
+
 /* Breaks a note at spaces before column 100, later lines indented. */
 static void put_wrapped(me_writer *w, const char *text)
 {
@@ -109,6 +134,7 @@ static me_code table_write(me_writer *w, const me_value *result, const report_op
     report_page page;
     me_code code = report_page_make(&page, &arena, result, options, err);
     for (int i = 0; code == ME_OK && i < page.tables; i++) put_table(w, &page.table[i]);
+    for (int i = 0; code == ME_OK && i < page.grids; i++) put_grid(w, &page.grid[i]);
     for (int i = 0; code == ME_OK && i < page.notes; i++) put_wrapped(w, page.note[i]);
     me_arena_release(&arena);
     return code;

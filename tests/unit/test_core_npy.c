@@ -93,10 +93,13 @@ Test(npy, what_is_written_is_what_numpy_writes)
     close(mkstemp(path));
     me_array a = me_array_make(ME_F32, 2, (int64_t[]){2, 3}, data);
     cr_assert_eq(me_npy_write(path, &a, NULL), ME_OK);
-    me_bytes ours, numpys;
+    me_bytes ours, numpys, in_memory;
     cr_assert_eq(me_bytes_open(&ours, path, NULL), ME_OK);
     cr_assert_eq(me_bytes_open(&numpys, "tests/data/readers/f4_little.npy", NULL), ME_OK);
     cr_expect(ours.size == numpys.size && memcmp(ours.data, numpys.data, ours.size) == 0);
+    cr_assert_eq(me_npy_bytes(&in_memory, &a, NULL), ME_OK);
+    cr_expect(ours.size == in_memory.size && memcmp(ours.data, in_memory.data, ours.size) == 0);
+    me_bytes_close(&in_memory);
     me_bytes_close(&ours);
     me_bytes_close(&numpys);
     unlink(path);
@@ -109,4 +112,7 @@ Test(npy, bfloat16_has_no_place_in_npy)
     me_array a = me_array_make(ME_BF16, 0, NULL, &data);
     cr_expect_eq(me_npy_write("/tmp/mebench-never", &a, &err), ME_EDATA);
     cr_expect(strstr(err.msg, "npy has no bfloat16"), "%s", err.msg);
+    me_bytes none;
+    cr_expect_eq(me_npy_bytes(&none, &a, NULL), ME_EDATA);
+    cr_expect_null(none.data);
 }

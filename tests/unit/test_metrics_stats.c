@@ -106,35 +106,3 @@ Test(bootstrap, values_all_alike_have_no_width)
     cr_assert_eq(lo, 7);
     cr_assert_eq(hi, 7);
 }
-
-Test(paired, a_clear_difference_is_significant_and_none_is_not)
-{
-    double a[100], b[100], c[100];
-    me_rng g = me_rng_make(1, 1);
-    for (int i = 0; i < 100; i++) {
-        a[i] = me_rng_normal(&g);
-        b[i] = a[i] + 1 + 0.5 * me_rng_normal(&g);
-        c[i] = a[i] + (i % 2 ? 1 : -1);
-    }
-    metric_paired p;
-    cr_assert_eq(metric_compare_paired(&p, a, b, 100, 2000, 3, NULL), ME_OK);
-    cr_assert_float_eq(p.difference, 1, 0.2);
-    cr_assert(p.lo > 0.7 && p.hi < 1.3 && p.lo < p.difference && p.difference < p.hi);
-    cr_assert_lt(p.p, 0.001);
-    cr_assert_eq(metric_compare_paired(&p, a, c, 100, 2000, 3, NULL), ME_OK);
-    cr_assert_eq(p.better, 50);
-    cr_assert_eq(p.worse, 50);
-    cr_assert_gt(p.p, 0.5);
-    cr_assert(p.lo < 0 && p.hi > 0);
-}
-
-Test(paired, equal_systems_differ_by_nothing)
-{
-    const double a[4] = {1, 2, 3, 4};
-    metric_paired p;
-    cr_assert_eq(metric_compare_paired(&p, a, a, 4, 100, 3, NULL), ME_OK);
-    cr_assert_eq(p.difference, 0);
-    cr_assert_eq(p.p, 1);
-    cr_assert_eq(p.better + p.worse, 0);
-    cr_assert_eq(metric_compare_paired(&p, a, a, 0, 100, 3, NULL), ME_EDATA);
-}

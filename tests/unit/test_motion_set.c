@@ -259,6 +259,42 @@ Test(set, files_that_cannot_be_used_are_named_with_the_reason)
     refused(folder, "000001 occurs twice");
 }
 
+Test(set, a_survey_goes_on_and_says_what_was_left_out)
+{
+    motion_set s;
+    me_err err = {0};
+    write_samples();
+    write_shape("000001.npy", 4, 263, 0);
+    write_shape("000030.npy", 4, 135, NAN);
+    write_shape("000021.npy.npy", 4, 135, 1);
+    cr_assert_eq(me_file_write(at("000031.npy"), "x", 1, NULL), ME_OK);
+    cr_assert_eq(me_file_write(at("submission.json"), "{}", 2, NULL), ME_OK);
+    cr_assert_eq(motion_set_survey(&s, folder, &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(s.n, 2);
+    cr_assert_str_eq(s.samples[0].key, "000007");
+    cr_assert_str_eq(s.samples[1].key, "000021");
+    cr_assert_eq(s.samples[1].clip.frames, 5);
+    cr_assert_eq(s.ignored_n, 0);
+    cr_assert_eq(s.notes.n, 0);
+    static const char *const why[] = {"HumanML3D", "000021.npy.npy: its key 000021", "frame 0",
+                                      "000031.npy"};
+    cr_assert_eq(s.faults.n, 4);
+    for (int i = 0; i < 4; i++)
+        cr_assert_not_null(strstr(s.faults.items[i], why[i]), "%s", s.faults.items[i]);
+    motion_set_close(&s);
+    cr_assert_eq(motion_set_survey(&s, at("nowhere"), &err), ME_EIO);
+}
+
+Test(set, a_survey_of_what_is_whole_is_the_set)
+{
+    motion_set s;
+    write_samples();
+    cr_assert_eq(motion_set_survey(&s, folder, NULL), ME_OK);
+    cr_assert_eq(s.n, 2);
+    cr_assert_eq(s.faults.n, 0);
+    motion_set_close(&s);
+}
+
 Test(set, a_dictionary_without_a_pose_says_so)
 {
     me_value *root = me_value_new(&arena, ME_DICT);

@@ -65,6 +65,51 @@ Test(registry, every_report_says_what_it_is_and_is_found_by_name_and_ending)
     cr_assert_null(report_find("pdf"));
 }
 
+/* ---- comparisons ---- */
+
+static const char one_comparison[] =
+    "{\"schema\": \"mebench.comparison/1\", \"samples\": {\"evaluated\": 4, \"split_keys\": 4},"
+    "\"protocols\": {\"full\": {\"n\": 4}}, \"provenance\": {\"tmr\": \"t\"},"
+    "\"rows\": [{\"name\": \"a|b\"}, {\"name\": \"c\"}], \"against\": \"a|b\","
+    "\"method\": {\"resamples\": 9, \"seed\": \"1\", \"adjustment\": \"none\"},"
+    "\"comparisons\": [{\"name\": \"c\", \"protocols\": {\"full\": {\"generated_to_target\": {"
+    "\"n\": 4, \"R@1\": {\"against\": 25, \"value\": 75.0, \"difference\": 50.0, \"ci95\": [0.0, "
+    "75],"
+    "\"test\": \"mcnemar\", \"p\": 0.00001, \"improved\": 2, \"worsened\": 0, \"tied\": 2},"
+    "\"MedR\": {\"value\": null}}}}}, {\"name\": 7}, []]}";
+
+Test(comparison, shows_its_numbers_in_every_form_and_leaves_out_what_is_not_there)
+{
+    me_arena arena;
+    me_arena_init(&arena);
+    me_value *doc;
+    me_err err = {0};
+    cr_assert_eq(me_json_parse(&doc, &arena, one_comparison, sizeof one_comparison - 1, "c", &err),
+                 ME_OK, "%s", err.msg);
+    cr_assert_eq(report_check(doc, "c", &err), ME_OK, "%s", err.msg);
+    const report_options o = {.source = true};
+    const char *table = render(&arena, "table", doc, &o);
+    cr_assert(strstr(table, "Generated to target, full set: c against a|b"), "%s", table);
+    cr_assert(strstr(table, "  R@1   25.00  75.00      +50.00  +0.00 to +75.00  <0.0001       2"),
+              "%s", table);
+    cr_assert(strstr(table, "  MedR      -      -           -                -        -       0"),
+              "%s", table);
+    cr_assert_eq(count(table, "Generated to"), 1);
+    const char *markdown = render(&arena, "markdown", doc, &o);
+    cr_assert(strstr(markdown, "|  | a\\|b | c | difference |"), "%s", markdown);
+    const char *latex = render(&arena, "latex", doc, &o);
+    cr_assert_eq(count(latex, "\\begin{tabular}"), 1);
+    cr_assert(strstr(latex, "95 \\% interval"), "%s", latex);
+    me_csv csv;
+    const char *text = render(&arena, "csv", doc, &o);
+    cr_assert_eq(me_csv_parse(&csv, text, strlen(text), "csv", &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(csv.rows, 3);
+    cr_assert_str_eq(csv.cells[1][me_csv_column(&csv, "p")], "1e-05");
+    cr_assert_str_eq(csv.cells[2][me_csv_column(&csv, "test")], "");
+    me_csv_close(&csv);
+    me_arena_release(&arena);
+}
+
 Test(number, is_rounded_as_the_papers_round)
 {
     char b[32];
