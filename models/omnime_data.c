@@ -66,16 +66,17 @@ me_code model_omnime_features(float *out, const motion_clip *clip, const motion_
 }
 
 /* A feature that hardly moves in training is divided by next to nothing: a body that does move it
- * then looks like nothing the network has seen. Seen on mocap whose skeletons have no collar bones. */
+ * then looks like nothing the network has seen. Seen on mocap whose skeletons have no collar bones.
+ */
 static void note_still_features(const motion_editor_stats *stats, me_log *log)
 {
     motion_editor_stats floored = *stats;
     const int still = motion_editor_stats_floor(&floored, STILL_STD);
     if (still)
         me_log_write(log, ME_LOG_INFO,
-                "%d of %d features vary by less than %g in training: where other motions vary "
+                     "%d of %d features vary by less than %g in training: where other motions vary "
                      "more, try --std-floor %g",
-                still, MOTION_EDITOR, STILL_STD, STILL_STD);
+                     still, MOTION_EDITOR, STILL_STD, STILL_STD);
 }
 
 static me_code load_motions(model_omnime_data *data, const motion_pair *const *pairs,

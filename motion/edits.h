@@ -48,8 +48,8 @@ me_code motion_edit_amplitude(motion_clip *out, me_arena *arena, const motion_cl
 me_code motion_edit_graft(motion_clip *out, me_arena *arena, const motion_clip *in,
                           const motion_clip *donor, unsigned parts, int64_t from, int64_t to,
                           int64_t ease, me_err *err);
-/* Every joint's rotation but the pelvis's on the way to the donor's, which is played as for a graft:
- * 0 leaves the clip as it is, 1 takes the donor's. */
+/* Every joint's rotation but the pelvis's on the way to the donor's, which is played as for a
+ * graft: 0 leaves the clip as it is, 1 takes the donor's. */
 me_code motion_edit_blend(motion_clip *out, me_arena *arena, const motion_clip *in,
                           const motion_clip *donor, double weight, me_err *err);
 /* Joint j's rotation (1..21) followed in its own frame by the constant turn of aa + 3 j (radians

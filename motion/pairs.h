@@ -17,11 +17,11 @@
 typedef struct motion_pairs_options {
     int64_t per_window;             /* pairs from each window; 0: 4 */
     int64_t min_frames, max_frames; /* of a window, at 30 a second; 0: 30, 150 */
-    /* Frames from one window's start to the next; 0: half of its length. Windows of val and test are
-     * at least half a window apart all the same, so that no twins stand in their galleries. */
+    /* Frames from one window's start to the next; 0: half of its length. Windows of val and test
+     * are at least half a window apart all the same, so that no twins stand in their galleries. */
     int64_t stride;
     int64_t augment; /* variations (motion/augment.h) of each training window, edited like it */
-    int64_t limit;  /* pairs in all; 0: no limit */
+    int64_t limit;   /* pairs in all; 0: no limit */
     uint64_t seed;
     /* Of the windows, about: whole subjects are drawn. With fewer than three nothing is split. */
     double val_share, test_share;

@@ -566,7 +566,7 @@ static void run_types(suite *s, const self_case *c, bool perf)
 {
     void (*run)(suite *, const self_case *, nn_dtype) = perf ? perf_case : run_case;
     run(s, c, NN_F32);
-    if (s->device != s->cpu && strstr(c->op, "attention")) {
+    if (s->device != s->cpu && (strstr(c->op, "attention") || !strncmp(c->op, "linear", 6))) {
         s->tf32 = true;
         run(s, c, NN_F32);
         s->tf32 = false;

@@ -1,5 +1,6 @@
 /* nn/cuda/cuda_gemm_finish.cuh: what becomes of a warpgroup's sums: bias, activation, dropout, slope and the
- * sum with what stood there, from the registers to memory.
+ * sum with what stood there, from the registers by way of shared memory, so that whole lines are
+ * written.
  */
 #ifndef NN_CUDA_GEMM_FINISH_CUH
 #define NN_CUDA_GEMM_FINISH_CUH
@@ -54,46 +55,97 @@ static __device__ __forceinline__ void store_pair(bf16 *to, float u, float v)
     *reinterpret_cast<__nv_bfloat162 *>(to) = __floats2bfloat162_rn(u, v);
 }
 
+/* Where a warp turns its sums into rows: 16 rows of 64 columns of y, and of the slope behind them.
+ * The padding keeps a warp's stores in different banks. */
+template <typename T> struct finish_scratch {
+    static constexpr int STRIDE = 64 + 8;
+    T y[16 * STRIDE], slope[16 * STRIDE];
+};
+
+/* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from the
+ * product; becomes y and its slope. */
+template <nn_act ACT, bool LEARNS, typename T>
+static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slope)[4],
+                                                     const finish_args<T> &g, int64_t row,
+                                                     int64_t column)
+{
+    if (g.bias && column < g.n) {
+        const float2 bias = load_pair(g.bias + column);
+        y[0] += bias.x, y[1] += bias.y, y[2] += bias.x, y[3] += bias.y;
+    }
+    if constexpr (LEARNS) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            slope[i] = 1.f;
+            if (ACT != NN_ACT_NONE) act_both(y[i], slope[i], y[i], ACT);
+        }
+        if (g.drop.p == 0.f) return;
+        float factor[4];
+        drop_factors(factor, g.drop, row, g.n, column);
+#pragma unroll
+        for (int i = 0; i < 4; i++) y[i] *= factor[i], slope[i] *= factor[i];
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++) y[i] = act_value(y[i], ACT);
+    }
+}
+
+/* Rows of four elements from shared memory to where they belong, by lanes that share rows: whole
+ * lines at a time. */
+template <typename T>
+static __device__ __forceinline__ void finish_rows(T *to, const T *from, float accumulate,
+                                                   const finish_args<T> &g, int64_t row0,
+                                                   int64_t column0)
+{
+    const int lane = threadIdx.x & 31;
+    const int64_t column = column0 + lane % 16 * 4;
+#pragma unroll
+    for (int r = lane / 16; r < 16; r += 2) {
+        if (row0 + r >= g.m || column >= g.n) continue;
+        float4 v = load4(from + r * finish_scratch<T>::STRIDE + lane % 16 * 4);
+        T *p = to + (row0 + r) * g.n + column;
+        if (accumulate != 0.f) {
+            const float4 old = load4(p);
+            accumulate4(v, make_float4(accumulate * old.x, accumulate * old.y, accumulate * old.z,
+                                       accumulate * old.w));
+        }
+        store4(p, v);
+    }
+}
+
 /* Writes a warpgroup's 64 x N sums, whose first row and column are given. A lane has of every 8
  * columns two neighbours, in rows lane / 4 and lane / 4 + 8 of its warp's 16. n is a multiple of 4.
  * LEARNS: there may be dropout, and a slope is wanted. */
 template <int N, nn_act ACT, bool LEARNS, typename T>
 static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const finish_args<T> &g,
-                                              int64_t row0, int64_t column0)
+                                              finish_scratch<T> *scratch, int64_t row0,
+                                              int64_t column0)
 {
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
-    const int64_t row = row0 + warp * 16 + lane / 4;
+    const int lane = threadIdx.x & 31;
+    row0 += (threadIdx.x >> 5 & 3) * 16;
 #pragma unroll
-    for (int j = 0; j < N / 8; j++) {
-        const int64_t column = column0 + j * 8 + lane % 4 * 2;
-        if (column0 + j * 8 >= g.n) break; /* for all lanes: they exchange random words */
-        const bool there = column < g.n;
-        float2 bias = make_float2(0.f, 0.f);
-        if (g.bias && there) bias = load_pair(g.bias + column);
-        float factor[4] = {1.f, 1.f, 1.f, 1.f};
-        if (LEARNS && g.drop.p > 0.f) drop_factors(factor, g.drop, row, g.n, column);
+    for (int half = 0; half < N / 64; half++, column0 += 64) {
+        if (column0 >= g.n || row0 >= g.m) return;
+        __syncwarp();
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int64_t at = (row + 8 * i) * g.n + column;
-            if (!there || row + 8 * i >= g.m) continue;
-            float u = sum[4 * j + 2 * i] + bias.x, v = sum[4 * j + 2 * i + 1] + bias.y;
-            if (LEARNS) {
-                float s = 1.f, t = 1.f;
-                if (ACT != NN_ACT_NONE) {
-                    act_both(u, s, u, ACT);
-                    act_both(v, t, v, ACT);
-                }
-                u *= factor[2 * i], v *= factor[2 * i + 1];
-                if (g.slope) store_pair(g.slope + at, s * factor[2 * i], t * factor[2 * i + 1]);
-            } else {
-                u = act_value(u, ACT), v = act_value(v, ACT);
+        for (int j = 0; j < 8; j++) {
+            const int column = j * 8 + lane % 4 * 2, at = lane / 4 * finish_scratch<T>::STRIDE + column;
+            const int other = at + 8 * finish_scratch<T>::STRIDE;
+            float y[4], slope[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                y[i] = sum[32 * half + 4 * j + i];
+            finish_values<ACT, LEARNS>(y, slope, g, row0 + lane / 4, column0 + column);
+            store_pair(scratch->y + at, y[0], y[1]);
+            store_pair(scratch->y + other, y[2], y[3]);
+            if (LEARNS && g.slope) {
+                store_pair(scratch->slope + at, slope[0], slope[1]);
+                store_pair(scratch->slope + other, slope[2], slope[3]);
             }
-            if (g.accumulate != 0.f) {
-                const float2 old = load_pair(g.c + at);
-                u += g.accumulate * old.x, v += g.accumulate * old.y;
-            }
-            store_pair(g.c + at, u, v);
         }
+        __syncwarp();
+        finish_rows(g.c, scratch->y, g.accumulate, g, row0, column0);
+        if (LEARNS && g.slope) finish_rows(g.slope, scratch->slope, 0.f, g, row0, column0);
     }
 }
 

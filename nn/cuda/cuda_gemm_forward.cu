@@ -47,6 +47,7 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
 {
     constexpr int DEPTH = ROW_BYTES / (int)sizeof(T);
     constexpr int X_BYTES = ROWS * ROW_BYTES, STAGE = X_BYTES + COLUMNS * ROW_BYTES;
+    static_assert(ROWS / 16 * sizeof(finish_scratch<T>) <= STAGES * STAGE, "the scratch fits");
     extern __shared__ char shared[];
     /* Tiles begin at multiples of 1024, as their swizzle wants. */
     const uint32_t base = (shared_address(shared) + 1023) & ~1023u;
@@ -92,7 +93,11 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
             barrier_arrive(empty + 8 * ((step - 1) % STAGES));
     }
     wgmma_wait(sum);
-    finish<COLUMNS, ACT, LEARNS>(sum, to, row0 + group * 64, column0);
+    /* Tiles are not read any more, by any warpgroup: the scratch lies over them. */
+    asm volatile("bar.sync 1, %0;" ::"n"(ROWS * 2) : "memory");
+    finish_scratch<T> *scratch =
+        (finish_scratch<T> *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
+    finish<COLUMNS, ACT, LEARNS>(sum, to, scratch, row0 + group * 64, column0);
 }
 
 /* ---- on the host -------------------------------------------------------------------------------

@@ -195,7 +195,10 @@ static __global__ void __launch_bounds__(ROWS * 2, 2) gemm_single_kernel(single_
         for (int i = 0; i < COLUMNS / 2; i++) sum[i] += part[i];
     }
     g.to.c += blockIdx.y * g.to.m * g.to.n;
-    finish<COLUMNS, ACT, LEARNS>(sum, g.to, row0 + group * 64, column0);
+    __syncthreads(); /* tiles are not read any more: the scratch lies over them */
+    static_assert(ROWS / 16 * sizeof(finish_scratch<float>) <= 2 * STAGE, "the scratch fits");
+    finish<COLUMNS, ACT, LEARNS>(sum, g.to, (finish_scratch<float> *)shared + threadIdx.x / 32,
+                                 row0 + group * 64, column0);
 }
 
 /* c = accumulate c + the sum of `splits` parts, four elements a thread, in the parts' order. */

@@ -1,5 +1,5 @@
-/* tests/perf/bench_gemm.c: times the products of a layer alone, forward and both gradients, at the sizes that
- * training and embedding have. Not a test: it only measures.
+/* tests/perf/bench_gemm.c: times the products of a layer alone, forward and both gradients, at the
+ * sizes that training and embedding have. Not a test: it only measures.
  *
  *     bench-gemm [DEVICE]
  *
