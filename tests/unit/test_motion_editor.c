@@ -131,3 +131,20 @@ Test(editor, constant_channels_are_exact)
     for (int i = 0; i < FRAMES; i++)
         for (int k = 0; k < 6; k++) cr_assert_eq(x[i * MOTION_EDITOR + channels[k]], 0.0F);
 }
+
+Test(editor, small_deviations_are_raised_but_not_those_of_constants)
+{
+    motion_editor_stats s = {.frames = 2};
+    for (int c = 0; c < MOTION_EDITOR; c++) s.std[c] = c % 2 ? 0.01F : 0.5F;
+    s.std[6] = s.std[11] = 0;
+    motion_editor_stats before = s;
+    cr_expect_eq(motion_editor_stats_floor(&s, 0), 0);
+    cr_expect_eq(memcmp(&s, &before, sizeof s), 0);
+    /* 103 odd channels, less 11, 141 and 143. */
+    cr_expect_eq(motion_editor_stats_floor(&s, 0.05), 100);
+    cr_expect_eq(s.std[1], 0.05F);
+    cr_expect_eq(s.std[2], 0.5F);
+    cr_expect_eq(s.std[6], 0);
+    cr_expect_eq(s.std[11], 0);
+    cr_expect_eq(motion_editor_stats_floor(&s, 0.05), 0);
+}

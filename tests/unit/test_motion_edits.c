@@ -194,6 +194,50 @@ Test(edits, a_graft_takes_the_part_and_blends_at_its_ends)
     me_arena_release(&arena);
 }
 
+Test(edits, a_blend_lies_between_its_two_clips)
+{
+    me_arena arena = {0};
+    motion_clip c = swinging(&arena, 60), donor = swinging(&arena, 60), out;
+    for (int64_t t = 0; t < 60; t++) {
+        double r[9];
+        motion_mat3_axis(r, 2, -1.2);
+        motion_mat3_to_6d(donor.pose + t * MOTION_POSE + 3 + 6 * 17, r);
+    }
+    double aa[3];
+    const double weights[] = {0, 0.25, 1};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(motion_edit_blend(&out, &arena, &c, &donor, weights[i], NULL), ME_OK);
+        cr_assert_eq(out.frames, 60);
+        turn_of(aa, &out, 30, 17);
+        cr_expect_float_eq(aa[2], -1.2 * weights[i], 1e-5);
+        for (int k = 0; k < 9; k++) /* the root is the clip's own */
+            cr_assert_eq(out.pose[30 * MOTION_POSE + k], c.pose[30 * MOTION_POSE + k]);
+    }
+    me_arena_release(&arena);
+}
+
+Test(edits, a_posture_turns_a_joint_by_the_same_in_every_frame)
+{
+    me_arena arena = {0};
+    motion_clip c = swinging(&arena, 30), out;
+    double aa[MOTION_JOINTS * 3] = {0}, before[3], after[3];
+    aa[3 * 17 + 2] = 0.4;
+    aa[1] = 1; /* the pelvis's, which is not read */
+    cr_assert_eq(motion_edit_posture(&out, &arena, &c, aa, NULL), ME_OK);
+    for (int64_t t = 0; t < 30; t++) {
+        turn_of(before, &c, t, 17);
+        turn_of(after, &out, t, 17);
+        cr_expect_float_eq(before[2], 0, 1e-6);
+        cr_expect_float_eq(after[2], 0.4, 1e-5);
+        for (int k = 0; k < 9; k++)
+            cr_assert_eq(out.pose[t * MOTION_POSE + k], c.pose[t * MOTION_POSE + k]);
+        turn_of(before, &c, t, 16);
+        turn_of(after, &out, t, 16);
+        for (int k = 0; k < 3; k++) cr_assert_float_eq(before[k], after[k], 1e-5);
+    }
+    me_arena_release(&arena);
+}
+
 Test(edits, a_repetition_goes_on_where_it_stands)
 {
     me_arena arena = {0};

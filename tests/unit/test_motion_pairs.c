@@ -148,6 +148,63 @@ Test(pairs, one_subject_is_not_split)
     motion_dataset_close(&d);
 }
 
+static int64_t of_split(const motion_dataset *d, motion_split split)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->n; i++) n += d->pairs[i].split == split;
+    return n;
+}
+
+Test(pairs, variations_widen_the_training_split_alone)
+{
+    const char *paths[] = {folder};
+    motion_pairs_options o = motion_pairs_defaults(1);
+    o.max_frames = 60;
+    motion_dataset plain, varied, again;
+    cr_assert_eq(motion_pairs(&plain, paths, 1, &o, NULL, NULL), ME_OK);
+    o.augment = 3;
+    cr_assert_eq(motion_pairs(&varied, paths, 1, &o, NULL, NULL), ME_OK);
+    cr_assert_eq(motion_pairs(&again, paths, 1, &o, NULL, NULL), ME_OK);
+    cr_assert_eq(varied.n, again.n);
+    cr_expect_eq(of_split(&varied, MOTION_TRAIN), 4 * of_split(&plain, MOTION_TRAIN));
+    cr_expect_eq(of_split(&varied, MOTION_TEST), of_split(&plain, MOTION_TEST));
+    for (int64_t i = 0; i < varied.n; i++) {
+        const motion_clip *s = &varied.pairs[i].source, *t = &again.pairs[i].source;
+        cr_assert_eq(s->frames, t->frames);
+        cr_assert_eq(memcmp(s->pose, t->pose, (size_t)s->frames * MOTION_POSE * sizeof(float)), 0);
+        cr_assert_float_eq(motion_heading(s->pose), MOTION_CANONICAL_YAW, 1e-4);
+        for (int64_t k = 0; k < s->frames * MOTION_POSE; k++) cr_assert(isfinite(s->pose[k]));
+        if (i >= plain.n) continue;
+        cr_assert_str_eq(varied.pairs[i].text, plain.pairs[i].text);
+        cr_assert_eq(memcmp(s->pose, plain.pairs[i].source.pose,
+                            (size_t)s->frames * MOTION_POSE * sizeof(float)),
+                     0);
+    }
+    const motion_clip *first = &plain.pairs[0].source, *variation = &varied.pairs[plain.n].source;
+    cr_expect(
+        first->frames != variation->frames ||
+        memcmp(first->pose, variation->pose, (size_t)first->frames * MOTION_POSE * sizeof(float)));
+    motion_dataset_close(&plain);
+    motion_dataset_close(&varied);
+    motion_dataset_close(&again);
+}
+
+Test(pairs, a_small_stride_crowds_the_training_split_alone)
+{
+    const char *paths[] = {folder};
+    motion_pairs_options o = motion_pairs_defaults(1);
+    o.min_frames = o.max_frames = 40; /* windows of one length: half of it is 20 */
+    o.per_window = 1;
+    motion_dataset half, close;
+    cr_assert_eq(motion_pairs(&half, paths, 1, &o, NULL, NULL), ME_OK);
+    o.stride = 5;
+    cr_assert_eq(motion_pairs(&close, paths, 1, &o, NULL, NULL), ME_OK);
+    cr_expect_gt(of_split(&close, MOTION_TRAIN), 2 * of_split(&half, MOTION_TRAIN));
+    cr_expect_leq(of_split(&close, MOTION_TEST), of_split(&half, MOTION_TEST) + 2);
+    motion_dataset_close(&half);
+    motion_dataset_close(&close);
+}
+
 Test(pairs, says_what_it_cannot_use)
 {
     char path[64];
