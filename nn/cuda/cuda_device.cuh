@@ -153,6 +153,14 @@ static __device__ __forceinline__ void widen(float (&v)[8], const run<bf16, 8> &
     }
 }
 
+/* An assignment of 16 bytes is sometimes taken apart into four stores; this is not. */
+static __device__ __forceinline__ void store16(void *p, uint4 v)
+{
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z),
+                 "r"(v.w)
+                 : "memory");
+}
+
 static __device__ __forceinline__ void store_run(float *p, const float (&v)[1])
 {
     store1(p, v[0]);
@@ -163,7 +171,8 @@ static __device__ __forceinline__ void store_run(bf16 *p, const float (&v)[1])
 }
 static __device__ __forceinline__ void store_run(float *p, const float (&v)[4])
 {
-    store4(p, make_float4(v[0], v[1], v[2], v[3]));
+    store16(p, make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]),
+                          __float_as_uint(v[3])));
 }
 static __device__ __forceinline__ void store_run(bf16 *p, const float (&v)[8])
 {
@@ -173,7 +182,7 @@ static __device__ __forceinline__ void store_run(bf16 *p, const float (&v)[8])
         __nv_bfloat162 two = __floats2bfloat162_rn(v[2 * i], v[2 * i + 1]);
         word[i] = *reinterpret_cast<const uint32_t *>(&two);
     }
-    *reinterpret_cast<uint4 *>(p) = make_uint4(word[0], word[1], word[2], word[3]);
+    store16(p, make_uint4(word[0], word[1], word[2], word[3]));
 }
 
 /* E f32 from and to memory, aligned to 16 bytes where E is not 1. */
@@ -248,22 +257,37 @@ static __device__ __forceinline__ bool last_to_arrive(unsigned *counter, unsigne
     return last;
 }
 
-/* core/rng.h's me_philox on the device. */
-static __device__ __forceinline__ uint4 philox(uint64_t seed, uint32_t site, uint64_t counter)
+/* core/rng.h's me_philox on the device: blocks `first`, first + step, ... of a site, N at once,
+ * which share the round's key. */
+template <int N>
+static __device__ __forceinline__ void philox(uint4 (&w)[N], uint64_t seed, uint32_t site,
+                                              uint64_t first, uint64_t step)
 {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = site, c3 = 0;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma unroll
+    for (int i = 0; i < N; i++) {
+        const uint64_t counter = first + i * step;
+        w[i] = make_uint4((uint32_t)counter, (uint32_t)(counter >> 32), site, 0);
+    }
+#pragma unroll
     for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)p1;
-        c3 = (uint32_t)p0;
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            const uint64_t p0 = (uint64_t)0xD2511F53u * w[i].x;
+            const uint64_t p1 = (uint64_t)0xCD9E8D57u * w[i].z;
+            w[i] = make_uint4((uint32_t)(p1 >> 32) ^ w[i].y ^ k0, (uint32_t)p1,
+                              (uint32_t)(p0 >> 32) ^ w[i].w ^ k1, (uint32_t)p0);
+        }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return make_uint4(c0, c1, c2, c3);
+}
+
+static __device__ __forceinline__ uint4 philox(uint64_t seed, uint32_t site, uint64_t counter)
+{
+    uint4 w[1];
+    philox(w, seed, site, counter, 0);
+    return w[0];
 }
 
 /* Word i % 4 of block i / 4: the random word of element i. */
@@ -373,17 +397,58 @@ static __device__ __forceinline__ dropout dropout_of(const nn_drop &d)
     return ready;
 }
 
-/* Bit i: element `first` + i is kept, for E elements; E is 1, or `first` is a multiple of 4. */
+/* Where a run of E elements has whole philox blocks, E is a multiple of 4 and so must be the number
+ * of its first element; else E is 1. */
+template <int E> constexpr int BLOCKS = E / 4;
+
+/* What N runs of E elements are multiplied by; they begin at number `first`, first + step, ... */
+template <int N, int E>
+static __device__ __forceinline__ void drop_factors(float (&factor)[N][E], const dropout &d,
+                                                    uint64_t first, uint64_t step)
+{
+#pragma unroll
+    for (int r = 0; r < N; r++) {
+#pragma unroll
+        for (int i = 0; i < E; i++) factor[r][i] = 1.f;
+    }
+    if (!d.on) return;
+    if constexpr (E == 1) {
+#pragma unroll
+        for (int r = 0; r < N; r++) {
+            uint32_t w = philox_word(d.seed, d.site, first + r * step);
+            factor[r][0] = w >= d.threshold ? d.scale : 0.f;
+        }
+    } else {
+        uint4 w[BLOCKS<E>][N];
+#pragma unroll
+        for (int b = 0; b < BLOCKS<E>; b++) {
+            philox(w[b], d.seed, d.site, (first >> 2) + b, step >> 2);
+#pragma unroll
+            for (int r = 0; r < N; r++) {
+                factor[r][4 * b] = w[b][r].x >= d.threshold ? d.scale : 0.f;
+                factor[r][4 * b + 1] = w[b][r].y >= d.threshold ? d.scale : 0.f;
+                factor[r][4 * b + 2] = w[b][r].z >= d.threshold ? d.scale : 0.f;
+                factor[r][4 * b + 3] = w[b][r].w >= d.threshold ? d.scale : 0.f;
+            }
+        }
+    }
+}
+
+/* Of one run, as bits, for later: bit i is set where element i is kept. */
 template <int E>
 static __device__ __forceinline__ uint32_t kept_bits(const dropout &d, uint64_t first)
 {
     if (!d.on) return 0xffffffffu >> (32 - E);
-    uint32_t bits = E == 1 && philox_word(d.seed, d.site, first) >= d.threshold;
+    if constexpr (E == 1) {
+        return philox_word(d.seed, d.site, first) >= d.threshold;
+    } else {
+        uint4 w[BLOCKS<E>];
+        uint32_t bits = 0;
+        philox(w, d.seed, d.site, first >> 2, 1);
 #pragma unroll
-    for (int i = 0; i < E / 4; i++) {
-        bits |= kept_four(philox(d.seed, d.site, (first >> 2) + i), d.threshold) << 4 * i;
+        for (int i = 0; i < BLOCKS<E>; i++) bits |= kept_four(w[i], d.threshold) << 4 * i;
+        return bits;
     }
-    return bits;
 }
 
 /* Drops and scales E elements as bits `from` on of `kept` say. */
@@ -395,6 +460,20 @@ static __device__ __forceinline__ void drop_run(float (&v)[E], const dropout &d,
     for (int i = 0; i < E; i++) v[i] = kept >> (from + i) & 1 ? v[i] * d.scale : 0.f;
 }
 
+/* 2^x and 1/x as the hardware has them, to some 1e-7; too small a result is 0. */
+static __device__ __forceinline__ float fast_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+static __device__ __forceinline__ float fast_reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* Value and slope together, which share their exponential; GELU's is good to some 1e-7, which is
  * enough beside a product of tensor cores and for gradients. The error function is formula 7.1.26
  * of Abramowitz and Stegun: erfc(z) = t (a1 + t (a2 + ...)) exp(-z^2), t = 1 / (1 + p z). */
@@ -402,8 +481,8 @@ static __device__ __forceinline__ void act_both(float &value, float &slope, floa
 {
     switch (act) {
     case NN_ACT_GELU_ERF: {
-        float density = __expf(-0.5f * x * x);
-        float t = __fdividef(1.f, 1.f + 0.3275911f * 0.70710678f * fabsf(x));
+        float density = fast_exp2(-0.72134752f * x * x); /* exp(-x^2 / 2) */
+        float t = fast_reciprocal(1.f + 0.3275911f * 0.70710678f * fabsf(x));
         float half =
             t * (0.127414796f +
                  t * (-0.142248368f + t * (0.710706871f + t * (-0.726576014f + t * 0.530702715f))));
@@ -414,7 +493,8 @@ static __device__ __forceinline__ void act_both(float &value, float &slope, floa
         break;
     }
     case NN_ACT_GELU_TANH: {
-        float s = __fdividef(1.f, 1.f + __expf(-1.5957691f * (x + 0.044715f * x * x * x)));
+        /* The constants are 2 sqrt(2/pi) log2(e) and that times 0.044715. */
+        float s = fast_reciprocal(1.f + fast_exp2(x * (-2.3022082f - 0.10294324f * x * x)));
         value = x * s;
         slope = s + value * (1.f - s) * 1.5957691f * (1.f + 3.f * 0.044715f * x * x);
         break;

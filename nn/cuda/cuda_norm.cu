@@ -120,82 +120,89 @@ static __device__ __forceinline__ void shift_run(float (&shift)[E], const nn_lay
     }
 }
 
+/* Forward blocks of a multiprocessor: what registers leave room for. */
+template <int HELD> constexpr int FORWARD_BLOCKS = HELD <= 8 ? 8 : HELD <= 16 ? 4 : 2;
+
 /* y = LN(x + residual). A lane holds up to HELD columns in runs of E; 0: any width, read thrice.
- * Grid: one block of 4 warps for 4 rows. Moves x (and residual) in, y out. The order of a row's
- * sums depends on D and E alone. */
+ * Grid: blocks of 4 warps, FORWARD_BLOCKS a multiprocessor at most; each warp takes every
+ * 4 gridDim.x-th row. Moves x (and residual) in, y out. The order of a row's sums depends on D and
+ * E alone. */
 template <typename T, int E, int HELD>
-static __global__ void __launch_bounds__(32 * FORWARD_WARPS)
+static __global__ void __launch_bounds__(32 * FORWARD_WARPS, FORWARD_BLOCKS<HELD>)
     layernorm_fwd_kernel(nn_layernorm_args p)
 {
-    const int lane = threadIdx.x & 31;
-    const int64_t row = (int64_t)blockIdx.x * FORWARD_WARPS + (threadIdx.x >> 5);
-    if (row >= p.m) return;
     constexpr int RUNS = HELD ? HELD / E : 1;
     const dropout drop = residual_dropout(p);
-    const int64_t from = row * p.d, segment = p.scale ? p.segment[row] : 0;
-    float held[RUNS][E], gain[RUNS][E], shift[RUNS][E];
-    float sum = 0.f, squares = 0.f;
-    if (HELD) {
-        input_run<T, E> in[RUNS];
+    int64_t row = (int64_t)blockIdx.x * FORWARD_WARPS + (threadIdx.x >> 5);
+#pragma unroll 1
+    for (; row < p.m; row += (int64_t)gridDim.x * FORWARD_WARPS) {
+        const int64_t from = row * p.d;
+        float held[RUNS][E], gain[RUNS][E], shift[RUNS][E];
+        float sum = 0.f, squares = 0.f;
+        if (HELD) {
+            input_run<T, E> in[RUNS];
 #pragma unroll
-        for (int c = 0; c < RUNS; c++) {
-            int64_t column = column_of<E>(c);
-            in[c] = load_input<T, E>(p, from + column, column < p.d);
-        }
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                in[c] = load_input<T, E>(p, from + column, column < p.d);
+            }
+            const int64_t segment = p.scale ? p.segment[row] : 0;
 #pragma unroll
-        for (int c = 0; c < RUNS; c++) {
-            int64_t column = column_of<E>(c);
-            if (column >= p.d) continue;
-            gain_run<T>(gain[c], p, segment, column);
-            shift_run<T>(shift[c], p, segment, column);
-        }
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                if (column >= p.d) continue;
+                gain_run<T>(gain[c], p, segment, column);
+                shift_run<T>(shift[c], p, segment, column);
+            }
 #pragma unroll
-        for (int c = 0; c < RUNS; c++) {
-            uint32_t kept = kept_bits<E>(drop, (uint64_t)(from + column_of<E>(c)));
-            add_input<T, E>(held[c], in[c], drop, kept, 0);
-            sum += sum_run(held[c]);
+            for (int c = 0; c < RUNS; c++) {
+                uint32_t kept = kept_bits<E>(drop, (uint64_t)(from + column_of<E>(c)));
+                add_input<T, E>(held[c], in[c], drop, kept, 0);
+                sum += sum_run(held[c]);
+            }
+        } else {
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
+                sum += sum_run(held[0]);
+            }
         }
-    } else {
-        for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
-            read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
-            sum += sum_run(held[0]);
+        const float mean = warp_sum(sum) / (float)p.d;
+        if (HELD) {
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                if (column_of<E>(c) < p.d) squares += squares_run(held[c], mean);
+            }
+        } else {
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
+                squares += squares_run(held[0], mean);
+            }
         }
+        const float rstd = 1.f / sqrtf(warp_sum(squares) / (float)p.d + p.eps);
+        auto finish = [&](float(&v)[E], const float(&g)[E], const float(&s)[E], int64_t column) {
+#pragma unroll
+            for (int i = 0; i < E; i++) v[i] = (v[i] - mean) * rstd * g[i] + s[i];
+            store_run((T *)p.y + from + column, v);
+        };
+        if (HELD) {
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                if (column < p.d) finish(held[c], gain[c], shift[c], column);
+            }
+        } else {
+            const int64_t segment = p.scale ? p.segment[row] : 0;
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                int64_t column = column_of<E>(c);
+                read_input<T, E>(held[0], p, drop, from + column);
+                gain_run<T>(gain[0], p, segment, column);
+                shift_run<T>(shift[0], p, segment, column);
+                finish(held[0], gain[0], shift[0], column);
+            }
+        }
+        if ((threadIdx.x & 31) == 0 && p.mean) p.mean[row] = mean;
+        if ((threadIdx.x & 31) == 0 && p.rstd) p.rstd[row] = rstd;
     }
-    const float mean = warp_sum(sum) / (float)p.d;
-    if (HELD) {
-#pragma unroll
-        for (int c = 0; c < RUNS; c++) {
-            if (column_of<E>(c) < p.d) squares += squares_run(held[c], mean);
-        }
-    } else {
-        for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
-            read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
-            squares += squares_run(held[0], mean);
-        }
-    }
-    const float rstd = 1.f / sqrtf(warp_sum(squares) / (float)p.d + p.eps);
-    auto finish = [&](float(&v)[E], const float(&g)[E], const float(&s)[E], int64_t column) {
-#pragma unroll
-        for (int i = 0; i < E; i++) v[i] = (v[i] - mean) * rstd * g[i] + s[i];
-        store_run((T *)p.y + from + column, v);
-    };
-    if (HELD) {
-#pragma unroll
-        for (int c = 0; c < RUNS; c++) {
-            int64_t column = column_of<E>(c);
-            if (column < p.d) finish(held[c], gain[c], shift[c], column);
-        }
-    } else {
-        for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
-            int64_t column = column_of<E>(c);
-            read_input<T, E>(held[0], p, drop, from + column);
-            gain_run<T>(gain[0], p, segment, column);
-            shift_run<T>(shift[0], p, segment, column);
-            finish(held[0], gain[0], shift[0], column);
-        }
-    }
-    if (lane == 0 && p.mean) p.mean[row] = mean;
-    if (lane == 0 && p.rstd) p.rstd[row] = rstd;
 }
 
 /* ---- backward ----------------------------------------------------------------------------------
@@ -527,7 +534,8 @@ template <typename T> static bool in_runs(const nn_layernorm_args *p)
 
 template <typename T, int E, int HELD> static void forward(nn_cuda *cu, const nn_layernorm_args *p)
 {
-    unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, FORWARD_WARPS);
+    const int64_t most = (int64_t)cu->multiprocessors * FORWARD_BLOCKS<HELD>;
+    const unsigned blocks = (unsigned)nn_cuda_min(nn_cuda_ceil_div(p->m, FORWARD_WARPS), most);
     layernorm_fwd_kernel<T, E, HELD><<<blocks, 32 * FORWARD_WARPS, 0, cu->stream>>>(*p);
     nn_cuda_check(cu, cudaGetLastError(), "layernorm_fwd_kernel");
 }
