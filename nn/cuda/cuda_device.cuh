@@ -112,38 +112,38 @@ static __device__ __forceinline__ void accumulate4_part(float *p, float4 v, int6
 
 template <typename T> constexpr int RUN = 16 / (int)sizeof(T);
 
-template <typename T, int E> struct run {
+template <typename T, int E> struct run_of {
     T raw;
 };
-template <> struct run<float, 4> {
+template <> struct run_of<float, 4> {
     float4 raw;
 };
-template <> struct run<bf16, 8> {
+template <> struct run_of<bf16, 8> {
     uint4 raw;
 };
 
 /* The run that starts at p; zeros where it is not `there`. */
 template <typename T, int E>
-static __device__ __forceinline__ run<T, E> load_run(const T *p, bool there)
+static __device__ __forceinline__ run_of<T, E> load_run(const T *p, bool there)
 {
-    run<T, E> r = {};
-    if (there) r = *reinterpret_cast<const run<T, E> *>(p);
+    run_of<T, E> r = {};
+    if (there) r = *reinterpret_cast<const run_of<T, E> *>(p);
     return r;
 }
 
-static __device__ __forceinline__ void widen(float (&v)[1], const run<float, 1> &r)
+static __device__ __forceinline__ void widen(float (&v)[1], const run_of<float, 1> &r)
 {
     v[0] = r.raw;
 }
-static __device__ __forceinline__ void widen(float (&v)[1], const run<bf16, 1> &r)
+static __device__ __forceinline__ void widen(float (&v)[1], const run_of<bf16, 1> &r)
 {
     v[0] = __bfloat162float(r.raw);
 }
-static __device__ __forceinline__ void widen(float (&v)[4], const run<float, 4> &r)
+static __device__ __forceinline__ void widen(float (&v)[4], const run_of<float, 4> &r)
 {
     v[0] = r.raw.x, v[1] = r.raw.y, v[2] = r.raw.z, v[3] = r.raw.w;
 }
-static __device__ __forceinline__ void widen(float (&v)[8], const run<bf16, 8> &r)
+static __device__ __forceinline__ void widen(float (&v)[8], const run_of<bf16, 8> &r)
 {
     const uint32_t word[4] = {r.raw.x, r.raw.y, r.raw.z, r.raw.w};
 #pragma unroll
@@ -460,7 +460,7 @@ static __device__ __forceinline__ void drop_run(float (&v)[E], const dropout &d,
     for (int i = 0; i < E; i++) v[i] = kept >> (from + i) & 1 ? v[i] * d.scale : 0.f;
 }
 
-/* 2^x and 1/x as the hardware has them, to some 1e-7; too small a result is 0. */
+/* 2^x and 1/x by the multifunction unit: some 2 ulp, denormal results are 0. */
 static __device__ __forceinline__ float fast_exp2(float x)
 {
     float y;

@@ -93,7 +93,7 @@ static __global__ void __launch_bounds__(THREADS, RESIDENT)
 #pragma unroll 1
     for (int64_t row = from + threadIdx.x / LANES<E>; row < to; row += ROWS<E> * FLIGHT) {
         const int64_t at = row * p.n + column;
-        run<T, E> g[FLIGHT], s[FLIGHT];
+        run_of<T, E> g[FLIGHT], s[FLIGHT];
 #pragma unroll
         for (int f = 0; f < FLIGHT; f++) {
             const bool there = row + f * ROWS<E> < to;
@@ -190,7 +190,7 @@ static __global__ void __launch_bounds__(THREADS, RESIDENT)
     widen(b, load_run<T, E>(bias + column, bias != NULL));
     for (int64_t row = from + threadIdx.x / LANES<E>; row < to; row += ROWS<E> * 2) {
         const int64_t at = row * n + column;
-        run<T, E> in[2];
+        run_of<T, E> in[2];
         float factor[2][E];
 #pragma unroll
         for (int f = 0; f < 2; f++) {

@@ -24,7 +24,7 @@ template <int E> static __device__ __forceinline__ int64_t column_of(int64_t c)
 
 /* What is read of x + drop(residual) for one run. */
 template <typename T, int E> struct input_run {
-    run<T, E> x, residual;
+    run_of<T, E> x, residual;
 };
 
 template <typename T, int E>
@@ -211,7 +211,7 @@ static __global__ void __launch_bounds__(32 * FORWARD_WARPS, FORWARD_BLOCKS<HELD
 /* A lane's share of what the backward reads of a row. */
 template <typename T, int E, int HELD> struct row_runs {
     input_run<T, E> in[HELD / E];
-    run<T, E> dy[HELD / E];
+    run_of<T, E> dy[HELD / E];
     float mean, rstd;
 };
 
