@@ -273,10 +273,9 @@ static __device__ __forceinline__ void philox(uint4 (&w)[N], uint64_t seed, uint
     for (int round = 0; round < 10; round++) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * w[i].x;
-            const uint64_t p1 = (uint64_t)0xCD9E8D57u * w[i].z;
-            w[i] = make_uint4((uint32_t)(p1 >> 32) ^ w[i].y ^ k0, (uint32_t)p1,
-                              (uint32_t)(p0 >> 32) ^ w[i].w ^ k1, (uint32_t)p0);
+            const uint32_t high0 = __umulhi(0xD2511F53u, w[i].x), low0 = 0xD2511F53u * w[i].x;
+            const uint32_t high1 = __umulhi(0xCD9E8D57u, w[i].z), low1 = 0xCD9E8D57u * w[i].z;
+            w[i] = make_uint4(high1 ^ w[i].y ^ k0, low1, high0 ^ w[i].w ^ k1, low0);
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
