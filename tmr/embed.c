@@ -362,9 +362,10 @@ me_code tmr_embed(float *out, int64_t *same, tmr_encoder *e, nn_backend *be, con
     const double begun = me_seconds();
     const int64_t width = e->config.width;
     work w;
-    float *rows = malloc((size_t)n * (size_t)width * sizeof *rows);
+    void *rows = NULL; /* where a device writes by itself */
     code = open_work(&w, e, clips, n, err);
-    if (!code && !rows) code = me_fail_mem(err, "embeddings");
+    if (!code)
+        code = be->host_alloc(be, (size_t)n * (size_t)width * sizeof(float), &rows, err);
     if (!code) code = encode_distinct(rows, &w, be, options, err);
     if (!code) code = scatter(out, rows, w.slots, clips, n, width, err);
     if (!code && same) memcpy(same, w.slots, (size_t)n * sizeof *same);
@@ -373,7 +374,7 @@ me_code tmr_embed(float *out, int64_t *same, tmr_encoder *e, nn_backend *be, con
                                      .frames = w.frames,
                                      .feature_seconds = w.feature_seconds,
                                      .encode_seconds = me_seconds() - begun - w.feature_seconds};
-    free(rows);
+    be->host_release(be, rows);
     close_work(&w);
     return code;
 }

@@ -84,7 +84,7 @@ void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
 /* cuda_gemm_single.cu: any product in f32 on Hopper; false where it is not its. */
 bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *args);
-/* cuda_gemm_forward.cu: a layer's product in tf32 or bf16 on Hopper; false where it is not its. */
+/* cuda_gemm_forward.cu: a layer's product in tf32 on Hopper; false where it is not its. */
 bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *args);
 /* Asks the driver for what tensor copies are described with. */
 bool nn_cuda_tensor_maps_open(nn_cuda *cu);

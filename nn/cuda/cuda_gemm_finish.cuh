@@ -1,6 +1,6 @@
-/* nn/cuda/cuda_gemm_finish.cuh: what becomes of a warpgroup's sums: bias, activation, dropout, slope and the
- * sum with what stood there, from the registers by way of shared memory, so that whole lines are
- * written.
+/* nn/cuda/cuda_gemm_finish.cuh: what becomes of a warpgroup's sums: bias, activation, dropout,
+ * slope and the sum with what stood there, from the registers by way of shared memory, so that
+ * whole lines are written.
  */
 #ifndef NN_CUDA_GEMM_FINISH_CUH
 #define NN_CUDA_GEMM_FINISH_CUH
@@ -15,8 +15,9 @@ template <typename T> struct finish_args {
     nn_drop drop;
 };
 
-/* Dropout's factors of the two columns that a lane has in rows `row` and `row + 8`. Two neighbouring
- * lanes have the four columns of a philox block; each computes it for one of the rows. */
+/* Dropout's factors of the two columns that a lane has in rows `row` and `row + 8`. Two
+ * neighbouring lanes have the four columns of a philox block; each computes it for one of the rows.
+ */
 static __device__ __forceinline__ void drop_factors(float (&f)[4], const nn_drop &d, int64_t row,
                                                     int64_t n, int64_t column)
 {
@@ -62,8 +63,8 @@ template <typename T> struct finish_scratch {
     T y[16 * STRIDE], slope[16 * STRIDE];
 };
 
-/* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from the
- * product; becomes y and its slope. */
+/* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from
+ * the product; becomes y and its slope. */
 template <nn_act ACT, bool LEARNS, typename T>
 static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slope)[4],
                                                      const finish_args<T> &g, int64_t row,
@@ -129,12 +130,12 @@ static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const f
         __syncwarp();
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            const int column = j * 8 + lane % 4 * 2, at = lane / 4 * finish_scratch<T>::STRIDE + column;
+            const int column = j * 8 + lane % 4 * 2,
+                      at = lane / 4 * finish_scratch<T>::STRIDE + column;
             const int other = at + 8 * finish_scratch<T>::STRIDE;
             float y[4], slope[4];
 #pragma unroll
-            for (int i = 0; i < 4; i++)
-                y[i] = sum[32 * half + 4 * j + i];
+            for (int i = 0; i < 4; i++) y[i] = sum[32 * half + 4 * j + i];
             finish_values<ACT, LEARNS>(y, slope, g, row0 + lane / 4, column0 + column);
             store_pair(scratch->y + at, y[0], y[1]);
             store_pair(scratch->y + other, y[2], y[3]);

@@ -1,7 +1,7 @@
-/* nn/cuda/cuda_gemm_forward.cu: y = drop(act(x w^T + b)) of a layer in one kernel on Hopper, in tf32,
- * with the slope that its way back wants. cuBLASLt's kernels need a second pass over y for that. In
- * bf16 the two passes take as long as this form of one kernel, which was tried: what is behind the
- * product takes longer than the product, and overlaps with too little of it.
+/* nn/cuda/cuda_gemm_forward.cu: y = drop(act(x w^T + b)) of a layer in one kernel on Hopper, in
+ * tf32, with the slope that its way back wants. cuBLASLt's kernels need a second pass over y for
+ * that. In bf16 the two passes take as long as this form of one kernel, which was tried: what is
+ * behind the product takes longer than the product, and overlaps with too little of it.
  *
  * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
  * any batch.
@@ -15,7 +15,8 @@
 
 #include <limits.h>
 
-#define ROW_BYTES 128 /* of a tile along k */
+#define DEPTH 32 /* of a tile along k */
+#define ROW_BYTES 128
 #define STAGES 3
 #define PRODUCERS 32 /* threads, of which one works */
 
@@ -26,30 +27,17 @@ typedef struct forward_map {
 /* ---- kernel ------------------------------------------------------------------------------------
  */
 
-template <bool FIRST, int N>
-static __device__ __forceinline__ void multiply(float (&sum)[N], uint64_t a, uint64_t b, float)
-{
-    wgmma_tf32<FIRST>(sum, a, b);
-}
-
-template <bool FIRST, int N>
-static __device__ __forceinline__ void multiply(float (&sum)[N], uint64_t a, uint64_t b, bf16)
-{
-    wgmma_bf16<FIRST, 0, 0>(sum, a, b);
-}
-
 /* A block computes one ROWS x COLUMNS tile of y: a warpgroup for each 64 rows multiplies, and one
  * thread behind them asks for what comes next, up to three tiles of 128 bytes along k ahead. Two
  * blocks share a multiprocessor, so that one writes its results while the other multiplies. Moves x
  * and w once for every tile that needs them (from L2 after the first), y and slope out once. */
-template <typename T, int ROWS, int COLUMNS, nn_act ACT, bool LEARNS>
+template <int ROWS, int COLUMNS, nn_act ACT, bool LEARNS>
 static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
-    gemm_forward_kernel(const __grid_constant__ forward_map map, finish_args<T> to, int steps,
+    gemm_forward_kernel(const __grid_constant__ forward_map map, finish_args<float> to, int steps,
                         int tiles_n)
 {
-    constexpr int DEPTH = ROW_BYTES / (int)sizeof(T);
     constexpr int X_BYTES = ROWS * ROW_BYTES, STAGE = X_BYTES + COLUMNS * ROW_BYTES;
-    static_assert(ROWS / 16 * sizeof(finish_scratch<T>) <= STAGES * STAGE, "the scratch fits");
+    static_assert(ROWS / 16 * sizeof(finish_scratch<float>) <= STAGES * STAGE, "the scratch fits");
     extern __shared__ char shared[];
     /* Tiles begin at multiples of 1024, as their swizzle wants. */
     const uint32_t base = (shared_address(shared) + 1023) & ~1023u;
@@ -87,18 +75,17 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < ROW_BYTES / 32; k++)
-            multiply<false>(sum, wgmma_swizzled(x + 32 * k), wgmma_swizzled(w + 32 * k), T());
+            wgmma_tf32<false>(sum, wgmma_swizzled(x + 32 * k), wgmma_swizzled(w + 32 * k));
         wgmma_commit();
         /* The step before has been read. */
         wgmma_wait_but_one();
-        if (step > 0 && threadIdx.x % 128 == 0)
-            barrier_arrive(empty + 8 * ((step - 1) % STAGES));
+        if (step > 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + 8 * ((step - 1) % STAGES));
     }
     wgmma_wait(sum);
     /* Tiles are not read any more, by any warpgroup: the scratch lies over them. */
     asm volatile("bar.sync 1, %0;" ::"n"(ROWS * 2) : "memory");
-    finish_scratch<T> *scratch =
-        (finish_scratch<T> *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
+    finish_scratch<float> *scratch =
+        (finish_scratch<float> *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
     finish<COLUMNS, ACT, LEARNS>(sum, to, scratch, row0 + group * 64, column0);
 }
 
@@ -115,28 +102,23 @@ bool nn_cuda_tensor_maps_open(nn_cuda *cu)
 {
     cudaDriverEntryPointQueryResult found;
     cu->encode_tensor_map = NULL;
-    cudaError_t code =
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &cu->encode_tensor_map, 12000,
-                                         cudaEnableDefault, &found);
+    cudaError_t code = cudaGetDriverEntryPointByVersion(
+        "cuTensorMapEncodeTiled", &cu->encode_tensor_map, 12000, cudaEnableDefault, &found);
     if (code != cudaSuccess) cudaGetLastError();
     return code == cudaSuccess && found == cudaDriverEntryPointSuccess;
 }
 
-/* (rows, columns) of T, read as boxes of `box` rows of 128 bytes. f32 are rounded to tf32 on their
- * way. */
-static bool describe(nn_cuda *cu, CUtensorMap *map, const void *p, nn_dtype dtype, int64_t rows,
-                     int64_t columns, int box)
+/* (rows, columns), read as boxes of `box` rows of DEPTH columns, rounded to tf32 on their way. */
+static bool describe(nn_cuda *cu, CUtensorMap *map, const void *p, int64_t rows, int64_t columns,
+                     int box)
 {
-    const cuuint64_t size = dtype == NN_BF16 ? 2 : 4;
     const cuuint64_t sizes[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
-    const cuuint64_t strides[1] = {(cuuint64_t)columns * size};
-    const cuuint32_t boxes[2] = {(cuuint32_t)(ROW_BYTES / size), (cuuint32_t)box}, steps[2] = {1, 1};
+    const cuuint64_t strides[1] = {(cuuint64_t)columns * sizeof(float)};
+    const cuuint32_t boxes[2] = {DEPTH, (cuuint32_t)box}, steps[2] = {1, 1};
     return ((encode_function *)cu->encode_tensor_map)(
-               map,
-               dtype == NN_BF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
-                                : CU_TENSOR_MAP_DATA_TYPE_TFLOAT32,
-               2, (void *)p, sizes, strides, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+               map, CU_TENSOR_MAP_DATA_TYPE_TFLOAT32, 2, (void *)p, sizes, strides, boxes, steps,
+               CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+               CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
@@ -147,43 +129,44 @@ typedef struct forward_call {
     forward_map map;
 } forward_call;
 
-template <typename T, int ROWS, int COLUMNS, nn_act ACT, bool LEARNS>
+template <int ROWS, int COLUMNS, nn_act ACT, bool LEARNS>
 static void launch(const forward_call *call)
 {
     constexpr int BYTES = STAGES * (ROWS + COLUMNS) * ROW_BYTES + 2 * STAGES * 8 + 1024;
     const nn_gemm_args *g = call->g;
     nn_cuda *cu = call->cu;
-    auto kernel = gemm_forward_kernel<T, ROWS, COLUMNS, ACT, LEARNS>;
+    auto kernel = gemm_forward_kernel<ROWS, COLUMNS, ACT, LEARNS>;
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                   "shared memory of gemm_forward_kernel");
-    finish_args<T> to = {(const T *)g->bias, (T *)g->c, (T *)g->slope, g->m, g->n, 0.f, g->drop};
+    finish_args<float> to = {
+        (const float *)g->bias, (float *)g->c, (float *)g->slope, g->m, g->n, 0.f, g->drop};
     const int tiles_n = (int)nn_cuda_ceil_div(g->n, COLUMNS);
     const unsigned blocks = (unsigned)(nn_cuda_ceil_div(g->m, ROWS) * tiles_n);
-    const int steps = (int)nn_cuda_ceil_div(g->k * (int64_t)sizeof(T), ROW_BYTES);
+    const int steps = (int)nn_cuda_ceil_div(g->k, DEPTH);
     kernel<<<blocks, ROWS * 2 + PRODUCERS, BYTES, cu->stream>>>(call->map, to, steps, tiles_n);
     nn_cuda_check(cu, cudaGetLastError(), "gemm_forward_kernel");
 }
 
-template <typename T, nn_act ACT, bool LEARNS> static void by_tile(const forward_call *call)
+template <nn_act ACT, bool LEARNS> static void by_tile(const forward_call *call)
 {
     if (call->rows == 64)
-        launch<T, 64, 64, ACT, LEARNS>(call);
+        launch<64, 64, ACT, LEARNS>(call);
     else if (call->columns == 64)
-        launch<T, 128, 64, ACT, LEARNS>(call);
+        launch<128, 64, ACT, LEARNS>(call);
     else
-        launch<T, 128, 128, ACT, LEARNS>(call);
+        launch<128, 128, ACT, LEARNS>(call);
 }
 
-template <typename T> static void by_activation(const forward_call *call)
+static void by_activation(const forward_call *call)
 {
     const bool learns = call->g->slope || call->g->drop.p > 0.f;
 #define X(value)                                                                                   \
     case value:                                                                                    \
         if (learns)                                                                                \
-            by_tile<T, value, true>(call);                                                         \
+            by_tile<value, true>(call);                                                            \
         else                                                                                       \
-            by_tile<T, value, false>(call);                                                        \
+            by_tile<value, false>(call);                                                           \
         break;
     switch (call->g->act) {
         X(NN_ACT_GELU_ERF)
@@ -201,7 +184,8 @@ static void choose_tile(forward_call *call)
     for (int i = 0; i < 3; i++) {
         call->rows = sizes[i][0];
         call->columns = sizes[i][1];
-        if (nn_cuda_ceil_div(call->g->m, call->rows) * nn_cuda_ceil_div(call->g->n, call->columns) >=
+        if (nn_cuda_ceil_div(call->g->m, call->rows) *
+                nn_cuda_ceil_div(call->g->n, call->columns) >=
             call->cu->multiprocessors)
             return;
     }
@@ -209,23 +193,19 @@ static void choose_tile(forward_call *call)
 
 bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *g)
 {
-    const int64_t size = g->dtype == NN_BF16 ? 2 : 4;
-    const bool tensor_cores = g->dtype == NN_BF16 || g->precision == NN_TF32;
-    const bool known = g->act == NN_ACT_NONE || g->act == NN_ACT_GELU_ERF || g->act == NN_ACT_GELU_TANH;
-    if (!cu->wgmma || !tensor_cores || !known || g->trans_a || !g->trans_b || g->accumulate != 0.f ||
-        g->c_dtype != g->dtype || g->n % 4 || g->k * size % 16 || g->m > INT_MAX / 2 ||
-        g->n > INT_MAX / 2 || (((uintptr_t)g->a | (uintptr_t)g->b) & 15) ||
-        !nn_cuda_vec4(g->c, g->dtype) || !nn_cuda_vec4(g->slope, g->dtype) ||
-        !nn_cuda_vec4(g->bias, g->dtype))
+    const bool known =
+        g->act == NN_ACT_NONE || g->act == NN_ACT_GELU_ERF || g->act == NN_ACT_GELU_TANH;
+    if (!cu->wgmma || g->dtype != NN_F32 || g->c_dtype != NN_F32 || g->precision != NN_TF32 ||
+        !known || g->trans_a || !g->trans_b || g->accumulate != 0.f || g->n % 4 || g->k % 4 ||
+        g->m > INT_MAX / 2 || g->n > INT_MAX / 2 || !nn_cuda_vec4(g->a, NN_F32) ||
+        !nn_cuda_vec4(g->b, NN_F32) || !nn_cuda_vec4(g->c, NN_F32) ||
+        !nn_cuda_vec4(g->slope, NN_F32) || !nn_cuda_vec4(g->bias, NN_F32))
         return false;
     forward_call call = {cu, g, 0, 0, {}};
     choose_tile(&call);
-    if (!describe(cu, &call.map.x, g->a, g->dtype, g->m, g->k, call.rows) ||
-        !describe(cu, &call.map.w, g->b, g->dtype, g->n, g->k, call.columns))
+    if (!describe(cu, &call.map.x, g->a, g->m, g->k, call.rows) ||
+        !describe(cu, &call.map.w, g->b, g->n, g->k, call.columns))
         return false;
-    if (g->dtype == NN_BF16)
-        by_activation<bf16>(&call);
-    else
-        by_activation<float>(&call);
+    by_activation(&call);
     return true;
 }

@@ -1,4 +1,5 @@
-/* nn/cuda/cuda_gemm_single.cu: products of f32 operands in single precision on Hopper's tensor cores.
+/* nn/cuda/cuda_gemm_single.cu: products of f32 operands in single precision on Hopper's tensor
+ * cores.
  *
  * An operand is the sum of three bf16 of 8 bits each (x = p0 + p1 + p2 exactly, but for denormals),
  * and the six products of parts that matter, p0 q0, p0 q1, p1 q0, p1 q1, p0 q2, p2 q0, are added up
@@ -38,8 +39,8 @@ typedef struct single_args {
 /* ---- tiles in shared memory --------------------------------------------------------------------
  */
 
-/* A tile of ROWS (along m or n) x DEPTH in core matrices (cuda_wgmma.cuh), its three parts one behind
- * the other. The strides are padded for how `store` spreads a warp over the tile. */
+/* A tile of ROWS (along m or n) x DEPTH in core matrices (cuda_wgmma.cuh), its three parts one
+ * behind the other. The strides are padded for how `store` spreads a warp over the tile. */
 template <int ROWS, bool MN> struct tile_shape {
     static constexpr int ALONG_MN = MN ? 144 : 128;
     static constexpr int ALONG_K = ROWS / 8 * ALONG_MN + (MN ? 0 : 32);
@@ -103,8 +104,8 @@ template <int ROWS, bool MN, int THREADS> struct tile_in_flight {
             const int piece = threadIdx.x + i * THREADS;
             const int row = MN ? piece % (ROWS / 8) * 8 : piece / (DEPTH / 8);
             const int k = MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8;
-            const uint32_t at = row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K +
-                                (MN ? k % 8 : row % 8) * 16;
+            const uint32_t at =
+                row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K + (MN ? k % 8 : row % 8) * 16;
             store_parts(tile + at, shape::PART_BYTES, x[i]);
         }
     }
@@ -131,15 +132,20 @@ static __device__ __forceinline__ void multiply_tiles(float (&part)[COLUMNS / 2]
     wgmma_bf16<true, A_MN, B_MN>(part, at_a(2, 0), at_b(0, 0));
     wgmma_bf16<false, A_MN, B_MN>(part, at_a(2, 1), at_b(0, 1));
 #pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(2, k));
+    for (int k = 0; k < DEPTH / 16; k++)
+        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(2, k));
 #pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(1, k));
+    for (int k = 0; k < DEPTH / 16; k++)
+        wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(1, k));
 #pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(0, k));
+    for (int k = 0; k < DEPTH / 16; k++)
+        wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(0, k));
 #pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(1, k));
+    for (int k = 0; k < DEPTH / 16; k++)
+        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(1, k));
 #pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++) wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(0, k));
+    for (int k = 0; k < DEPTH / 16; k++)
+        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(0, k));
 }
 
 /* A block of 128 threads for each 64 rows computes one ROWS x COLUMNS tile of op(a) op(b), or in
@@ -185,8 +191,8 @@ static __global__ void __launch_bounds__(ROWS * 2, 2) gemm_single_kernel(single_
         __syncthreads();
         const uint32_t at = base + step % 2 * STAGE;
         wgmma_begin();
-        multiply_tiles<ROWS, A_MN, B_MN>(
-            part, at + group * 8 * tile_shape<ROWS, A_MN>::ALONG_MN, at + A_BYTES);
+        multiply_tiles<ROWS, A_MN, B_MN>(part, at + group * 8 * tile_shape<ROWS, A_MN>::ALONG_MN,
+                                         at + A_BYTES);
         wgmma_commit();
         store(step + 1); /* over what the step before has read */
         load(step + 2);

@@ -1,6 +1,6 @@
-/* nn/cuda/cuda_tma.cuh: Hopper's tensor copies: a box of a row-major matrix comes to shared memory by one
- * instruction of one thread, and a barrier in shared memory says when. PTX ISA, "cp.async.bulk" and
- * "mbarrier". What lies outside the matrix arrives as 0.
+/* nn/cuda/cuda_tma.cuh: Hopper's tensor copies: a box of a row-major matrix comes to shared memory
+ * by one instruction of one thread, and a barrier in shared memory says when. PTX ISA,
+ * "cp.async.bulk" and "mbarrier". What lies outside the matrix arrives as 0.
  */
 #ifndef NN_CUDA_TMA_CUH
 #define NN_CUDA_TMA_CUH

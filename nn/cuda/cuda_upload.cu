@@ -20,7 +20,7 @@
 #define WORKERS 4 /* divides SLOTS */
 #define LARGE_BYTES ((size_t)32 << 20)
 #define HOST_HEADER 256 /* in front of a caller's pinned memory: its size */
-#define SPARES 2        /* pieces of it that are kept for the next one who asks */
+#define SPARES 3        /* pieces of it that are kept for the next one who asks */
 
 struct nn_cuda_staging {
     char *pinned; /* SLOTS * SLOT_BYTES */
@@ -177,10 +177,14 @@ me_code nn_cuda_host_alloc(nn_backend *be, size_t bytes, void **out, me_err *err
     struct nn_cuda_staging *s = cu->staging;
     *out = NULL;
     if (bytes > SIZE_MAX / 2) return me_fail(err, ME_EMEM, "cuda: out of pinned memory");
+    int best = -1; /* the smallest that is large enough */
     for (int i = 0; i < SPARES; i++) {
         if (!s->spare[i] || *(size_t *)s->spare[i] < bytes) continue;
-        *out = s->spare[i] + HOST_HEADER;
-        s->spare[i] = NULL;
+        if (best < 0 || *(size_t *)s->spare[i] < *(size_t *)s->spare[best]) best = i;
+    }
+    if (best >= 0) {
+        *out = s->spare[best] + HOST_HEADER;
+        s->spare[best] = NULL;
         return ME_OK;
     }
     char *p;

@@ -1,13 +1,13 @@
-/* nn/cuda/cuda_wgmma.cuh: Hopper's warpgroup products as functions: 64 x N results of 128 threads, operands
- * in shared memory, sums in registers. PTX ISA, "Asynchronous Warpgroup Level Matrix
+/* nn/cuda/cuda_wgmma.cuh: Hopper's warpgroup products as functions: 64 x N results of 128 threads,
+ * operands in shared memory, sums in registers. PTX ISA, "Asynchronous Warpgroup Level Matrix
  * Multiply-Accumulate Instructions".
  *
- * Operands lie in shared memory either swizzled (wgmma_swizzled) or as core matrices of 8 rows of 16 bytes, one behind
- * the other in 128 bytes: a row is one index of the operand and its 16 bytes run along the other
- * index. Where they run along k (8 bf16 or 4 f32) the operand is "k-major", where they run along
- * its m or n (8 bf16) it is "mn-major". `along_mn` and `along_k` are the bytes from one core matrix
- * to the next in either direction, multiples of 16. They are padded so that what a warp writes
- * falls into different banks; reading a core matrix never conflicts.
+ * Operands lie in shared memory either swizzled (wgmma_swizzled) or as core matrices of 8 rows of
+ * 16 bytes, one behind the other in 128 bytes: a row is one index of the operand and its 16 bytes
+ * run along the other index. Where they run along k (8 bf16 or 4 f32) the operand is "k-major",
+ * where they run along its m or n (8 bf16) it is "mn-major". `along_mn` and `along_k` are the bytes
+ * from one core matrix to the next in either direction, multiples of 16. They are padded so that
+ * what a warp writes falls into different banks; reading a core matrix never conflicts.
  *
  * Only sm_90a has these instructions; elsewhere the functions do nothing and the host never
  * launches what calls them.
@@ -30,7 +30,8 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t address, ui
 }
 
 /* A k-major operand of rows of 128 bytes in which the 16-byte pieces of row r stand at their place
- * xor r % 8, as the tensor copies of cuda_tma.cuh leave it; rows of 8 begin at multiples of 1024. */
+ * xor r % 8, as the tensor copies of cuda_tma.cuh leave it; rows of 8 begin at multiples of 1024.
+ */
 static __device__ __forceinline__ uint64_t wgmma_swizzled(uint32_t address)
 {
     return (uint64_t)(address >> 4 & 0x3fff) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 |
@@ -89,8 +90,8 @@ static __device__ __forceinline__ void wgmma_publish()
     "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define WGMMA_REGISTERS_64                                                                         \
     WGMMA_REGISTERS_32 ","                                                                         \
-    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                             \
-    "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+                       "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"          \
+                       "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
 /* sum = a b (FIRST) or sum += a b: 64 rows of a by 2 N columns of b; k is 8 of tf32, 16 of bf16.
  * Of an f32 operand the tensor cores read the upper 19 bits. */
