@@ -1,4 +1,4 @@
-/* eval/cmd_submit.c: `mebench submit`: are these samples whole, and one file of them for a
+/* eval/commands/cmd_submit.c: `mebench submit`: are these samples whole, and one file of them for a
  * leaderboard: a zip of KEY.npy in one form, submission.json, and the result where there is one. It
  * reads as any other zip of samples. */
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* eval/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the field's
- * KEY.npy files, and what they were made with as sampling.json beside them. */
+/* eval/commands/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the
+ * field's KEY.npy files, and what they were made with as sampling.json beside them. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

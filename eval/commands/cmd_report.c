@@ -1,5 +1,5 @@
-/* eval/cmd_report.c: `mebench report`: a saved result document as a table, CSV, Markdown or LaTeX.
- */
+/* eval/commands/cmd_report.c: `mebench report`: a saved result document as a table, CSV, Markdown
+ * or LaTeX. */
 #include "core/json.h"
 #include "eval/commands.h"
 #include "reports/report.h"

@@ -1,5 +1,5 @@
-/* eval/cmd_embed.c: `mebench embed`: motions, or texts, to embeddings, one row each, as an .npy
- * file; the keys of the rows, or the texts, go to stdout. */
+/* eval/commands/cmd_embed.c: `mebench embed`: motions, or texts, to embeddings, one row each, as an
+ * .npy file; the keys of the rows, or the texts, go to stdout. */
 #include <omp.h>
 #include <string.h>
 

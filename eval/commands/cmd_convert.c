@@ -1,5 +1,6 @@
-/* eval/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets, embedders
- * and trained models come. What to do follows from the input's kind and the output's name. */
+/* eval/commands/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets,
+ * embedders and trained models come. What to do follows from the input's kind and the output's
+ * name. */
 #include <string.h>
 
 #include "baselines/baseline.h"

@@ -1,6 +1,7 @@
-/* eval/cmd_leaderboard.c: `mebench leaderboard`: many results side by side, best first. Numbers
- * stand in one table only where they were computed on the same items (the hash of their keys), by
- * the same embedder in the same form; others are refused, or stand in a table of their own. */
+/* eval/commands/cmd_leaderboard.c: `mebench leaderboard`: many results side by side, best first.
+ * Numbers stand in one table only where they were computed on the same items (the hash of their
+ * keys), by the same embedder in the same form; others are refused, or stand in a table of their
+ * own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

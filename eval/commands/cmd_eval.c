@@ -1,5 +1,5 @@
-/* eval/cmd_eval.c: `mebench eval`: a dataset, a set of generated motions and an embedder give the
- * tables of the papers, with what they leave out. */
+/* eval/commands/cmd_eval.c: `mebench eval`: a dataset, a set of generated motions and an embedder
+ * give the tables of the papers, with what they leave out. */
 #include <string.h>
 
 #include "core/json.h"

@@ -1,6 +1,6 @@
-/* eval/cmd_similarity.c: `mebench similarity`: how similar each source frame is to the target, and
- * which pairs teach it (spec omnime 7). Stores the scores, prints the curve of a pair, or sweeps
- * window, kappa and tau, which have to be chosen for each dataset. */
+/* eval/commands/cmd_similarity.c: `mebench similarity`: how similar each source frame is to the
+ * target, and which pairs teach it (spec omnime 7). Stores the scores, prints the curve of a pair,
+ * or sweeps window, kappa and tau, which have to be chosen for each dataset. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* eval/cmd_reproduce.c: `mebench reproduce`: a whole study from one JSON file, to its table. What
- * it does is reproduce.h; here are its options, what it prints, and the example. */
+/* eval/commands/cmd_reproduce.c: `mebench reproduce`: a whole study from one JSON file, to its
+ * table. What it does is reproduce.h; here are its options, what it prints, and the example. */
 #include <stdlib.h>
 #include <string.h>
 

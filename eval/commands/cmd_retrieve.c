@@ -1,6 +1,6 @@
-/* eval/cmd_retrieve.c: `mebench retrieve`: how well the texts of a dataset find their motions, and
- * the motions their texts, with a trained TMR: the threshold protocol of text-to-motion retrieval.
- */
+/* eval/commands/cmd_retrieve.c: `mebench retrieve`: how well the texts of a dataset find their
+ * motions, and the motions their texts, with a trained TMR: the threshold protocol of
+ * text-to-motion retrieval. */
 #include <omp.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* eval/cmd_compare.c: `mebench compare`: saved results on the same items, query by query: how much
- * better is one than another, and is it more than chance? What is computed is metrics/paired.h; the
- * document is reports/report.h's REPORT_COMPARISON_SCHEMA. */
+/* eval/commands/cmd_compare.c: `mebench compare`: saved results on the same items, query by query:
+ * how much better is one than another, and is it more than chance? What is computed is
+ * metrics/paired.h; the document is reports/report.h's REPORT_COMPARISON_SCHEMA. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
