@@ -14,21 +14,19 @@
 #include "core/safetensors.h"
 #include "core/zip.h"
 #include "motion/motion.h"
+#include "tests/unit/folder.h"
 
-static char folder[64];
+static char folder[FOLDER_PATH];
 static me_arena arena;
 
 static void open_folder(void)
 {
-    strcpy(folder, "/tmp/mebench-set-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make(folder);
 }
 
 static void remove_folder(void)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
