@@ -85,16 +85,23 @@ static void write_result(me_arena *arena, const char *dir, const int ranks[4], c
     folder_write(dir, "result.json", json);
 }
 
+/* The study with a result for each of its runs; row B's is of `items_of_b`. */
+static eval_study scored(me_arena *arena, const char *items_of_b)
+{
+    const eval_study s = read_plan(arena);
+    write_result(arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
+    write_result(arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
+    write_result(arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, items_of_b);
+    return s;
+}
+
 Test(numbers, several_seeds_give_mean_spread_and_two_intervals)
 {
     me_arena arena;
     me_arena_init(&arena);
-    const eval_study s = read_plan(&arena);
+    const eval_study s = scored(&arena, "same");
     me_value *doc;
     me_err err = {0};
-    write_result(&arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
-    write_result(&arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
-    write_result(&arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, "same");
     cr_assert_eq(eval_study_result(&doc, &s, &arena, &err), ME_OK, "%s", err.msg);
     const me_value *row = me_dict_get(doc, "rows")->as.list.items[0];
     const me_value *m = metric_result_at(row, "protocols/full/generated_to_target");
@@ -134,12 +141,9 @@ Test(numbers, rows_of_other_items_or_ranks_are_refused)
 {
     me_arena arena;
     me_arena_init(&arena);
-    const eval_study s = read_plan(&arena);
+    const eval_study s = scored(&arena, "other");
     me_value *doc;
     me_err err = {0};
-    write_result(&arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
-    write_result(&arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
-    write_result(&arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, "other");
     cr_assert_eq(eval_study_result(&doc, &s, &arena, &err), ME_EDATA);
     cr_assert(strstr(err.msg, "another set of scored items"), "%s", err.msg);
     err = (me_err){0};

@@ -13,26 +13,7 @@
 #include "core/pickle.h"
 #include "core/rng.h"
 #include "motion/motion.h"
-#include "tests/unit/folder.h"
-
-static char folder[FOLDER_PATH];
-static me_arena arena;
-
-static void open_folder(void)
-{
-    folder_make(folder);
-}
-
-static void remove_folder(void)
-{
-    folder_remove(folder);
-    me_arena_release(&arena);
-}
-
-static const char *at(const char *name)
-{
-    return me_path_join(&arena, folder, name);
-}
+#include "tests/unit/motion_folder.h"
 
 /* ---- a dataset in memory
  * ---------------------------------------------------------------------------- */

@@ -14,28 +14,9 @@
 #include "core/safetensors.h"
 #include "core/zip.h"
 #include "motion/motion.h"
-#include "tests/unit/folder.h"
-
-static char folder[FOLDER_PATH];
-static me_arena arena;
-
-static void open_folder(void)
-{
-    folder_make(folder);
-}
-
-static void remove_folder(void)
-{
-    folder_remove(folder);
-    me_arena_release(&arena);
-}
+#include "tests/unit/motion_folder.h"
 
 TestSuite(set, .init = open_folder, .fini = remove_folder);
-
-static const char *at(const char *name)
-{
-    return me_path_join(&arena, folder, name);
-}
 
 static motion_clip clip_of(uint64_t seed, int64_t frames)
 {
