@@ -7,6 +7,7 @@
 
 #include "eval/commands.h"
 #include "eval/documents.h"
+#include "eval/shared_options.h"
 #include "metrics/paired.h"
 #include "metrics/result.h"
 #include "reports/page.h"
@@ -419,11 +420,10 @@ static me_code judge(const comparison *c)
 static me_code run_compare(eval_call *call, me_err *err)
 {
     const options *o = call->options;
-    const report *writer = report_find(o->json ? "json" : o->format);
+    const report *writer = NULL;
     const report_options reports = {.source = o->source_table};
-    if (!writer)
-        return me_fail(err, ME_EUSAGE,
-                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    me_code code = eval_report_find(&writer, o->json ? "json" : o->format, err);
+    if (code) return code;
     comparison c = {.o = o,
                     .arena = call->arena,
                     .log = call->log,
@@ -434,7 +434,6 @@ static me_code run_compare(eval_call *call, me_err *err)
     me_value *rows = me_value_new(call->arena, ME_LIST);
     c.block = me_arena_alloc(call->arena, (size_t)c.results, sizeof *c.block);
     if (!c.result || !c.document || !rows || !c.block) return me_fail_mem(err, "a comparison");
-    me_code code = ME_OK;
     for (int i = 0; i < c.results && !code; i++)
         code = read_result(&c, &c.result[i], call->operand[i]);
     if (!code) code = name_results(&c, rows);

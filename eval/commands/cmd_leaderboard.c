@@ -9,13 +9,15 @@
 #include "core/json.h"
 #include "eval/commands.h"
 #include "eval/documents.h"
+#include "eval/shared_options.h"
 #include "metrics/result.h"
 #include "reports/page.h"
 
 typedef struct options {
     eval_common common;
-    const char *format, *sort, *protocol, *name;
-    bool groups, baselines, published, source_table;
+    const char *sort, *protocol, *name;
+    bool groups;
+    eval_report_choice report;
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -29,14 +31,7 @@ static const me_opt table[] = {
     {.name = "protocol", .type = ME_OPT_CHOICE, AT(protocol), .fallback = "full", .choices = "full|batch32",
      .help = "whose value sorts"},
     {.name = "name", .type = ME_OPT_STRING, AT(name), .fallback = "leaderboard", .value = "TEXT", .help = "of the document"},
-    {.name = "format", .type = ME_OPT_STRING, AT(format), .fallback = "table", .value = "NAME",
-     .help = "table, json, csv, markdown or latex (`mebench list reports`)"},
-    {.name = "baselines", .type = ME_OPT_BOOL, AT(baselines), .fallback = "true",
-     .help = "ground truth, copy-source and chance"},
-    {.name = "published", .type = ME_OPT_BOOL, AT(published), .fallback = "true",
-     .help = "published rows of the same subset"},
-    {.name = "source-table", .type = ME_OPT_BOOL, AT(source_table), .fallback = "true",
-     .help = "the generated-to-source table too"},
+    EVAL_REPORT_OPTIONS(options),
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -198,12 +193,10 @@ static me_code sort_rows(const board *b, me_value *rows)
 static me_code run_leaderboard(eval_call *call, me_err *err)
 {
     const options *o = call->options;
-    const report *writer = report_find(o->format);
-    const report_options reports = {
-        .published = o->published, .baselines = o->baselines, .source = o->source_table};
-    if (!writer)
-        return me_fail(err, ME_EUSAGE,
-                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    const report *writer = NULL;
+    const report_options reports = eval_report_options(&o->report);
+    me_code code = eval_report_find(&writer, o->report.format, err);
+    if (code) return code;
     board b = {.o = o,
                .arena = call->arena,
                .err = err,
@@ -211,7 +204,6 @@ static me_code run_leaderboard(eval_call *call, me_err *err)
                .first = ME_NEW_ARRAY(call->arena, call->operands, const char *)};
     me_value *document = me_value_new(call->arena, ME_DICT);
     if (!b.groups || !b.first) return me_fail_mem(err, "a leaderboard");
-    me_code code = ME_OK;
     for (int i = 0; i < call->operands && !code; i++) code = add_file(&b, call->operand[i]);
     for (size_t i = 0; i < b.groups->as.list.length && !code; i++)
         code = sort_rows(&b, me_dict_get(b.groups->as.list.items[i], "rows"));
