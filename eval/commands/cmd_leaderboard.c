@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/json.h"
 #include "eval/commands.h"
 #include "eval/documents.h"
@@ -46,13 +47,7 @@ typedef struct board {
 
 static me_code put(const board *b, me_value *dict, const char *key, const me_value *v)
 {
-    return dict && v ? me_dict_put(b->arena, dict, key, (me_value *)v, b->err)
-                     : me_fail_mem(b->err, "a leaderboard");
-}
-
-static me_code put_text(const board *b, me_value *dict, const char *key, const char *text)
-{
-    return put(b, dict, key, text ? me_value_string(b->arena, text) : NULL);
+    return me_dict_put(b->arena, dict, key, (me_value *)v, b->err);
 }
 
 /* ---- groups ------------------------------------------------------------------------------------
@@ -207,13 +202,13 @@ static me_code run_leaderboard(eval_call *call, me_err *err)
     for (int i = 0; i < call->operands && !code; i++) code = add_file(&b, call->operand[i]);
     for (size_t i = 0; i < b.groups->as.list.length && !code; i++)
         code = sort_rows(&b, me_dict_get(b.groups->as.list.items[i], "rows"));
-    if (!code) code = put_text(&b, document, "schema", REPORT_BOARD_SCHEMA);
-    if (!code) code = put_text(&b, document, "name", o->name);
-    if (!code)
-        code = put_text(&b, document, "sorted_by",
-                        me_arena_printf(call->arena, "%s (%s)", o->sort, o->protocol));
-    if (!code) code = put(&b, document, "groups", b.groups);
-    return code ? code : writer->write(&call->out, document, &reports, err);
+    me_builder all = {call->arena, err, code};
+    me_put_text(&all, document, "schema", REPORT_BOARD_SCHEMA);
+    me_put_text(&all, document, "name", o->name);
+    me_put_text(&all, document, "sorted_by",
+                me_arena_printf(call->arena, "%s (%s)", o->sort, o->protocol));
+    me_put(&all, document, "groups", b.groups);
+    return all.code ? all.code : writer->write(&call->out, document, &reports, err);
 }
 
 const eval_command eval_command_leaderboard = {

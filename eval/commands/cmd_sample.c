@@ -59,11 +59,6 @@ typedef struct sampling {
 /* ---- what the samples were made with
  * ------------------------------------------------------------------ */
 
-static me_code put(me_arena *arena, me_value *dict, const char *key, me_value *v, me_err *err)
-{
-    return v ? me_dict_put(arena, dict, key, v, err) : me_fail_mem(err, "sampling.json");
-}
-
 /* Whatever decides about the motions, and nothing else: a resumed run must have the same text. */
 static me_code describe(char **out, const sampling *s, me_err *err)
 {
@@ -72,7 +67,6 @@ static me_code describe(char **out, const sampling *s, me_err *err)
     const int64_t steps = how->steps ? how->steps : s->editing.file.net.config.steps;
     const int64_t s_max = how->s_max == MODEL_S_MAX_OF_FILE ? s->editing.file.s_max : how->s_max;
     me_value *v = me_value_new(a, ME_DICT);
-    if (!v) return me_fail_mem(err, "sampling.json");
     const struct {
         const char *key;
         me_value *value;
@@ -97,7 +91,7 @@ static me_code describe(char **out, const sampling *s, me_err *err)
     };
     me_code code = ME_OK;
     for (size_t i = 0; i < sizeof entries / sizeof *entries && !code; i++)
-        code = put(a, v, entries[i].key, entries[i].value, err);
+        code = me_dict_put(a, v, entries[i].key, entries[i].value, err);
     return code ? code : me_json_text(out, a, v, err);
 }
 
@@ -158,7 +152,8 @@ static me_code write_motion(const sampling *s, int64_t job, const motion_clip *c
     float *copy = me_arena_alloc(s->arena, 1, bytes);
     if (!copy) return me_fail_mem(err, "the samples");
     memcpy(copy, clip->pose, bytes);
-    return put(s->arena, s->tensors, key, me_value_array(s->arena, ME_F32, 2, shape, copy), err);
+    return me_dict_put(s->arena, s->tensors, key, me_value_array(s->arena, ME_F32, 2, shape, copy),
+                       err);
 }
 
 static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err)

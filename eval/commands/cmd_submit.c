@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/npy.h"
@@ -227,13 +228,7 @@ static me_code check_all(submission *s)
 /* ---- submission.json ---------------------------------------------------------------------------
  */
 
-static me_code put(const submission *s, me_value *dict, const char *key, me_value *v)
-{
-    return dict && v ? me_dict_put(s->arena, dict, key, v, s->err)
-                     : me_fail_mem(s->err, "a submission");
-}
-
-static me_code put_counts(const submission *s, me_value *to)
+static void put_counts(const submission *s, me_builder *b, me_value *to)
 {
     const struct {
         const char *key;
@@ -244,14 +239,13 @@ static me_code put_counts(const submission *s, me_value *to)
                   {"longer_than_target", s->longer},
                   {"repeated", s->repeated}};
     me_value *samples = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof counts / sizeof *counts && !code; i++)
-        code = put(s, samples, counts[i].key, me_value_int(s->arena, counts[i].count));
-    return code ? code : put(s, to, "samples", samples);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        me_put_int(b, samples, counts[i].key, counts[i].count);
+    me_put(b, to, "samples", samples);
 }
 
 /* Named as in a result, so that the two can be held side by side. */
-static me_code put_provenance(const submission *s, me_value *to)
+static void put_provenance(const submission *s, me_builder *b, me_value *to)
 {
     const char *const texts[][2] = {{"mebench", me_version()},
                                     {"git", me_git()},
@@ -262,10 +256,9 @@ static me_code put_provenance(const submission *s, me_value *to)
                                     {"keys_sha256", s->keys_sha256},
                                     {"generated_sha256", s->generated_sha256}};
     me_value *provenance = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts && !code; i++)
-        code = put(s, provenance, texts[i][0], me_value_string(s->arena, texts[i][1]));
-    return code ? code : put(s, to, "provenance", provenance);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        me_put_text(b, provenance, texts[i][0], texts[i][1]);
+    me_put(b, to, "provenance", provenance);
 }
 
 static me_code describe(const submission *s, char **text)
@@ -275,13 +268,12 @@ static me_code describe(const submission *s, char **text)
                                     {"authors", s->o->authors},
                                     {"url", s->o->url}};
     me_value *document = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts && !code; i++)
-        if (texts[i][1])
-            code = put(s, document, texts[i][0], me_value_string(s->arena, texts[i][1]));
-    if (!code) code = put_counts(s, document);
-    if (!code) code = put_provenance(s, document);
-    return code ? code : me_json_text(text, s->arena, document, s->err);
+    me_builder b = {s->arena, s->err, ME_OK};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i][1]) me_put_text(&b, document, texts[i][0], texts[i][1]);
+    put_counts(s, &b, document);
+    put_provenance(s, &b, document);
+    return b.code ? b.code : me_json_text(text, s->arena, document, s->err);
 }
 
 /* ---- packing -----------------------------------------------------------------------------------
