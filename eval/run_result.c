@@ -19,19 +19,19 @@ static const char *base_name(me_arena *a, const char *path)
 
 static void put_samples(eval_state *s, me_builder *b, me_value *doc)
 {
-    const eval_match *m = &s->run->match;
+    const eval_selection *sel = &s->run->selected;
     const metric_samples samples = {.dataset = s->run->dataset.n,
-                                    .generated = m->generated,
-                                    .evaluated = m->n,
-                                    .missing = m->missing,
-                                    .missing_n = m->missing_n,
-                                    .extra = m->extra,
-                                    .extra_n = m->extra_n};
+                                    .generated = sel->generated,
+                                    .evaluated = sel->n,
+                                    .missing = sel->missing,
+                                    .missing_n = sel->missing_n,
+                                    .extra = sel->extra,
+                                    .extra_n = sel->extra_n};
     b->code = metric_result_samples(doc, b->arena, &samples, b->err);
     me_value *to = metric_result_section(b->arena, doc, "samples");
-    me_put_int(b, to, "split_keys", m->split_n);
-    me_put_int(b, to, "subset_keys", m->subset.n);
-    me_put_int(b, to, "outside_subset", m->outside_subset);
+    me_put_int(b, to, "split_keys", sel->split_n);
+    me_put_int(b, to, "subset_keys", sel->subset.n);
+    me_put_int(b, to, "outside_subset", sel->outside_subset);
     me_put_int(b, to, "ignored_files", s->facts.ignored_n);
     me_put_int(b, to, "distinct_motions", s->run->report.distinct);
 }
@@ -74,11 +74,11 @@ static void put_gelu(eval_state *s, me_builder *b, me_value *doc)
         const char *what = d ? "source" : "target";
         if (g->full[d] >= 0)
             me_info(s->log, "GELU %s: %lld of %lld ranks to %s differ (full)", other,
-                    (long long)g->full[d], (long long)s->run->match.n, what);
+                    (long long)g->full[d], (long long)s->run->selected.n, what);
         if (g->batch32[d] >= 0)
             me_info(s->log, "GELU %s: %lld of %lld ranks to %s differ (batch32)", other,
                     (long long)g->batch32[d],
-                    (long long)(s->run->match.n - s->run->evaluation.batches.dropped), what);
+                    (long long)(s->run->selected.n - s->run->evaluation.batches.dropped), what);
     }
 }
 
@@ -93,8 +93,8 @@ static void put_provenance(eval_state *s, me_builder *b, me_value *doc)
     const eval_run *r = s->run;
     const eval_options *o = s->options;
     char keys_sha256[65], generated_sha256[65];
-    metric_keys_sha256(keys_sha256, r->match.keys, r->match.n);
-    eval_match_sha256(generated_sha256, &r->match);
+    metric_keys_sha256(keys_sha256, r->selected.keys, r->selected.n);
+    eval_selection_sha256(generated_sha256, &r->selected);
     const char *texts[][2] = {
         {"mebench", me_version()},
         {"git", me_git()},
@@ -112,8 +112,8 @@ static void put_provenance(eval_state *s, me_builder *b, me_value *doc)
         {"device", r->be->device},
         {"precision", precision_name(r->be->best == NN_FP32 ? NN_FP32 : o->precision)},
         {"gelu", o->gelu == TMR_GELU_ERF ? "erf" : "tanh"},
-        {"split", r->match.split},
-        {"subset", r->match.subset.name},
+        {"split", r->selected.split},
+        {"subset", r->selected.subset.name},
         {"keys_sha256", keys_sha256},
         {"seed", me_arena_printf(a, "%llu", (unsigned long long)o->seed)},
     };
@@ -128,9 +128,9 @@ static me_code put_warnings(eval_state *s, me_value *doc, me_arena *a, me_err *e
     me_code code = ME_OK;
     for (int64_t i = 0; i < s->warnings.n && !code; i++)
         code = metric_result_warn(doc, a, err, "%s", s->warnings.items[i]);
-    if (!code && s->run->match.subset.warning) {
-        me_warn(s->log, "%s", s->run->match.subset.warning);
-        code = metric_result_warn(doc, a, err, "%s", s->run->match.subset.warning);
+    if (!code && s->run->selected.subset.warning) {
+        me_warn(s->log, "%s", s->run->selected.subset.warning);
+        code = metric_result_warn(doc, a, err, "%s", s->run->selected.subset.warning);
     }
     s->facts.erf = s->options->gelu == TMR_GELU_ERF;
     s->facts.evaluation = &s->run->evaluation;

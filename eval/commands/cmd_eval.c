@@ -99,7 +99,7 @@ static me_code parse_protocols(eval_options *out, const char *list, me_arena *ar
 
 static void list_groups(me_log *log, const eval_run *r, const char *what, const int64_t *group)
 {
-    const int64_t n = r->match.n;
+    const int64_t n = r->selected.n;
     for (int64_t first = 0; first < n; first++) {
         char line[400];
         size_t used = 0;
@@ -107,8 +107,9 @@ static void list_groups(me_log *log, const eval_run *r, const char *what, const 
         for (int64_t i = first; i < n && group[first] == first; i++) {
             if (group[i] != first) continue;
             members++;
-            if (used + strlen(r->match.keys[i]) + 8 < sizeof line)
-                used += (size_t)snprintf(line + used, sizeof line - used, " %s", r->match.keys[i]);
+            if (used + strlen(r->selected.keys[i]) + 8 < sizeof line)
+                used +=
+                    (size_t)snprintf(line + used, sizeof line - used, " %s", r->selected.keys[i]);
         }
         if (members > 1) me_info(log, "identical %s:%s", what, line);
     }
@@ -117,7 +118,7 @@ static void list_groups(me_log *log, const eval_run *r, const char *what, const 
 static me_code write_embeddings(const eval_run *r, const char *folder, me_arena *arena, me_err *err)
 {
     static const char *const names[] = {"source", "target", "generated"};
-    const int64_t shape[] = {r->match.n, r->encoder.config.width};
+    const int64_t shape[] = {r->selected.n, r->encoder.config.width};
     me_code code = ME_OK;
     for (int i = 0; i < 3 && !code; i++) {
         const char *path = me_arena_printf(arena, "%s/embeddings_%s.npy", folder, names[i]);

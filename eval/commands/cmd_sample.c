@@ -8,7 +8,7 @@
 #include "core/safetensors.h"
 #include "core/version.h"
 #include "eval/editing.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 
 typedef struct options {
     eval_common common;
@@ -47,7 +47,7 @@ static me_code sample_table(const me_opt **out, me_arena *arena, int argc, char 
 typedef struct sampling {
     const options *o;
     motion_dataset data;
-    eval_match match;
+    eval_selection selected;
     eval_editing editing;
     me_arena *arena;
     model_sample_job *jobs; /* those that are not there yet */
@@ -76,7 +76,7 @@ static me_code describe(char **out, const sampling *s, me_err *err)
         {"model_sha256", me_value_string(a, s->editing.file.sha256)},
         {"model", me_value_string(a, s->editing.file.kind)},
         {"dataset_sha256", me_value_string(a, s->data.sha256)},
-        {"split", me_value_string(a, s->match.split)},
+        {"split", me_value_string(a, s->selected.split)},
         {"text", me_value_string(a, nn_text_identity(s->editing.text))},
         {"steps", me_value_int(a, steps)},
         {"guidance_text_and_motion", me_value_float(a, how->both)},
@@ -124,11 +124,11 @@ static me_code note_or_compare(const sampling *s, me_err *err)
 
 static me_code choose_jobs(sampling *s, me_err *err)
 {
-    s->jobs = ME_NEW_ARRAY(s->arena, s->match.n, model_sample_job);
-    s->texts = ME_NEW_ARRAY(s->arena, s->match.n, const char *);
+    s->jobs = ME_NEW_ARRAY(s->arena, s->selected.n, model_sample_job);
+    s->texts = ME_NEW_ARRAY(s->arena, s->selected.n, const char *);
     if (!s->jobs || !s->texts) return me_fail_mem(err, "the samples");
-    for (int64_t i = 0; i < s->match.n; i++) {
-        const motion_pair *p = &s->data.pairs[s->match.pair[i]];
+    for (int64_t i = 0; i < s->selected.n; i++) {
+        const motion_pair *p = &s->data.pairs[s->selected.pair[i]];
         const char *file = me_arena_printf(s->arena, "%s/%s.npy", s->o->out, p->key);
         if (!file) return me_fail_mem(err, "the samples");
         if (s->o->resume && me_file_exists(file)) {
@@ -197,7 +197,7 @@ static me_code prepare(sampling *s, eval_call *call, me_err *err)
     if (beside) pthread_join(thread, NULL);
     for (int64_t i = 0; i < s->data.notes.n; i++) me_warn(call->log, "%s", s->data.notes.items[i]);
     if (!code && r.code) code = me_fail(err, r.code, "%s", r.err.msg);
-    if (!code) code = eval_select(&s->match, call->arena, &s->data, o->split, o->subset, err);
+    if (!code) code = eval_select(&s->selected, call->arena, &s->data, o->split, o->subset, err);
     if (!code) code = note_or_compare(s, err);
     return code ? code : choose_jobs(s, err);
 }

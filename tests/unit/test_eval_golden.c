@@ -72,9 +72,9 @@ Test(eval_golden, erf_gives_the_reference_embeddings_ranks_and_scores)
     golden_open(&g, 1000);
     eval_run r;
     run_golden(&r, &g, TMR_GELU_ERF, false);
-    cr_expect_eq(r.match.n, 40);
-    cr_expect_eq(r.match.extra_n, 1);
-    cr_expect_str_eq(r.match.extra[0], "999999");
+    cr_expect_eq(r.selected.n, 40);
+    cr_expect_eq(r.selected.extra_n, 1);
+    cr_expect_str_eq(r.selected.extra[0], "999999");
     expect_embeddings(
         &r,
         (const double[3][5]){{-1.0178763, 1.3008722, -0.4715613, -0.6268122, -1.4834370},
@@ -135,8 +135,8 @@ Test(eval_golden, thirty_three_files_make_one_batch_and_a_smaller_gallery)
     }
     eval_run r;
     run_golden(&r, &g, TMR_GELU_ERF, false);
-    cr_expect_eq(r.match.n, 33);
-    cr_expect_eq(r.match.missing_n, 7);
+    cr_expect_eq(r.selected.n, 33);
+    cr_expect_eq(r.selected.missing_n, 7);
     expect_scores(r.evaluation.batch32[METRIC_TO_TARGET],
                   (double[]){84.375, 90.625, 93.75, -1, -1, -1, 1.44}, 5e-3);
     expect_scores(r.evaluation.full[METRIC_TO_TARGET],
