@@ -464,8 +464,10 @@ static me_code add_pair(build *b, const motion_clip *source, const motion_clip *
     return ME_OK;
 }
 
-static me_code with_joints(motion_clip *clip, me_arena *arena, me_err *err)
+static me_code with_joints(motion_clip *clip, const build *b, me_err *err)
 {
+    me_arena *arena = &b->out->arena;
+    if (b->o->no_joints) return ME_OK;
     clip->joints = ME_NEW_ARRAY(arena, clip->frames * MOTION_JOINTS * 3, float);
     if (!clip->joints) return me_fail_mem(err, "joint positions");
     motion_forward_kinematics(&motion_mean_body, clip->pose, clip->frames, clip->joints);
@@ -481,14 +483,14 @@ static me_code edit_window(build *b, int64_t index, me_err *err)
     int64_t kinds[KINDS], wanted = b->o->per_window ? b->o->per_window : 4, made = 0;
     for (int64_t k = 0; k < KINDS; k++) kinds[k] = k;
     me_rng_shuffle(&g, kinds, KINDS);
-    me_code code = with_joints(&w->clip, &b->out->arena, err);
+    me_code code = with_joints(&w->clip, b, err);
     for (int64_t k = 0; code == ME_OK && k < KINDS && made < wanted; k++) {
         if (b->o->limit && b->out->n >= b->o->limit) break;
         edit e = {.kind = (edit_kind)kinds[k]};
         motion_clip target;
         if ((code = apply(&target, &e, b, w, &g, err))) break;
         motion_canonicalise(&target);
-        if ((code = with_joints(&target, &b->out->arena, err))) break;
+        if ((code = with_joints(&target, b, err))) break;
         code = add_pair(b, &w->clip, &target, sentence(b, &e, false, w->file->what, &g), w->split,
                         err);
         made++;

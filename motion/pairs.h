@@ -23,6 +23,7 @@ typedef struct motion_pairs_options {
     int64_t augment; /* variations (motion/augment.h) of each training window, edited like it */
     int64_t limit;   /* pairs in all; 0: no limit */
     uint64_t seed;
+    bool no_joints; /* clips come without joint positions, a third of their size */
     /* Of the windows, about: whole subjects are drawn. With fewer than three nothing is split. */
     double val_share, test_share;
     /* csv with columns file, description; NULL: manifest.csv in the folder, if any. */

@@ -57,6 +57,7 @@ static const me_opt pairs_table[] = {
      .help = "share of subjects in the test split"},
     {.name = "manifest", .type = ME_OPT_STRING, AT(manifest), .value = "FILE",
      .help = "csv with columns file and description; without it manifest.csv in the folder, if any"},
+    {.name = "joints", .type = ME_OPT_BOOL, AT(joints), .fallback = "true", .help = "write joint positions"},
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -116,6 +117,7 @@ static me_code run_pairs(eval_call *call, me_err *err)
     p.stride = o->stride;
     p.augment = o->augment;
     p.limit = o->limit;
+    p.no_joints = !o->joints;
     p.val_share = o->val;
     p.test_share = o->test;
     p.manifest = o->manifest;

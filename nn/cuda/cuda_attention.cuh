@@ -55,13 +55,6 @@ static __device__ __forceinline__ uint64_t attention_block(const nn_attention_ar
     return row * attention_blocks(p) + (uint32_t)key / 4;
 }
 
-/* Bit i: the weight that draws word i stays. */
-static __device__ __forceinline__ uint32_t kept_four(uint4 w, uint32_t threshold)
-{
-    return (w.x >= threshold ? 1u : 0u) | (w.y >= threshold ? 2u : 0u) |
-           (w.z >= threshold ? 4u : 0u) | (w.w >= threshold ? 8u : 0u);
-}
-
 /* Rows [0, rows) of HEIGHT start on their way into shared memory, rows of HD columns and 16 bytes
  * of padding there, zeros below and right of the tile. `src` is the first row's first element of
  * this head; rows start on 16 bytes. */

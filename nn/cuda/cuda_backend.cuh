@@ -47,6 +47,12 @@ static inline bool nn_cuda_vec4(const void *p, nn_dtype dtype)
     return ((uintptr_t)p & (dtype == NN_BF16 ? 7 : 15)) == 0;
 }
 
+/* 16-byte accesses are possible from p. */
+static inline bool nn_cuda_aligned16(const void *p)
+{
+    return ((uintptr_t)p & 15) == 0;
+}
+
 static inline int64_t nn_cuda_ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;

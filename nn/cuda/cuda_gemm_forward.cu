@@ -1,5 +1,7 @@
-/* nn/cuda/cuda_gemm_forward.cu: y = drop(act(x w^T + b)) of a layer in one kernel on Hopper, in tf32 or bf16,
- * with the slope that its way back wants. cuBLASLt's kernels need a second pass over y for that.
+/* nn/cuda/cuda_gemm_forward.cu: y = drop(act(x w^T + b)) of a layer in one kernel on Hopper, in tf32,
+ * with the slope that its way back wants. cuBLASLt's kernels need a second pass over y for that. In
+ * bf16 the two passes take as long as this form of one kernel, which was tried: what is behind the
+ * product takes longer than the product, and overlaps with too little of it.
  *
  * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
  * any batch.

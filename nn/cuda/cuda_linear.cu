@@ -1,114 +1,165 @@
 /* nn/cuda/cuda_linear.cu: what surrounds a layer's products: activation and dropout on the way
  * forward, their slopes and the bias's gradient on the way back. The products: cuda_gemm.cu.
  *
- * All are bound by memory, so each is one kernel that reads its inputs once.
+ * All are bound by memory, so each is one kernel that reads its inputs once. A block takes a few
+ * columns of a group of rows: a lane owns a run (cuda_device.cuh), 8 neighbouring lanes one line of
+ * 128 bytes, or 32 lanes as many elements where rows do not allow runs. So a block has many rows in
+ * flight, and a narrow tensor still has work for every multiprocessor.
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
 
-#define COLUMNS 128 /* of a block: 32 lanes of four */
-#define ROWS 8      /* of a block at a time */
-#define FLIGHT 4    /* times ROWS rows are loaded before the first is stored */
-#define GROUPS 64   /* of rows at most, for partial sums */
+#define THREADS 256
+#define RESIDENT 4 /* blocks of a multiprocessor; there are no more, so that all end together */
+#define FLIGHT 4   /* rows that a thread loads before it stores the first */
+#define PARTIALS 8 /* groups of four partial sums, likewise */
 
-/* dx = dy slope. A block takes 128 columns of a group of `rows` rows; a lane owns four columns and
- * every 8th row. The sums of a block's columns become row blockIdx.y of `partial` (groups, N); of
- * the blocks of one column the one that arrives last adds these rows to dbias, in their order, so
- * that no second launch is needed. Moves dy and the slope in, dx out. */
-template <typename T, bool SLOPE>
-static __global__ void __launch_bounds__(32 * ROWS)
-    linear_grad_kernel(nn_linear_grad_args p, int64_t first, int64_t rows, float *partial,
-                       unsigned *arrived, bool vec)
+/* A block's lanes side by side, its columns, and its rows at a time. */
+template <int E> constexpr int LANES = E == 1 ? 32 : 8;
+template <int E> constexpr int COLUMNS = LANES<E> *E;
+template <int E> constexpr int ROWS = THREADS / LANES<E>;
+
+/* Sums over the rows that the threads of a block hold, one run each: to `shared`, then thread t
+ * returns the sum of the block's column t, where there is one. In a fixed order: of a warp, then
+ * warp by warp. */
+template <int E>
+static __device__ __forceinline__ float block_column(float (&sum)[E], float *shared)
 {
-    __shared__ float4 shared[ROWS][32];
-    __shared__ bool last;
-    const int lane = threadIdx.x, y = threadIdx.y;
-    const int64_t column = first + (int64_t)blockIdx.x * COLUMNS + lane * 4;
-    const int64_t there = p.n - column, from = (int64_t)blockIdx.y * rows;
-    const int64_t to = from + rows < p.m ? from + rows : p.m;
-    const T *dy = (const T *)p.dy, *slope = (const T *)p.slope;
-    T *dx = (T *)p.dx;
-    const bool changes = SLOPE || p.dx != p.dy;
+    constexpr int WIDE = COLUMNS<E>;
+#pragma unroll
+    for (int i = 0; i < E; i++) {
+#pragma unroll
+        for (int step = LANES<E>; step < 32; step *= 2) {
+            sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], step);
+        }
+    }
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    if (lane < LANES<E>) store_floats(shared + warp * WIDE + lane * E, sum);
+    __syncthreads();
+    float total = 0.f;
+    if (threadIdx.x < WIDE) {
+#pragma unroll
+        for (int w = 0; w < THREADS / 32; w++) total += shared[w * WIDE + threadIdx.x];
+    }
+    return total;
+}
+
+/* Thread t returns the sum of column t of `rows` rows of a block's columns, one behind the other:
+ * each thread adds every 256th group of four, then the threads of a column are added in order. */
+template <int E>
+static __device__ __forceinline__ float sum_partials(const float *partial, int rows, float *shared)
+{
+    constexpr int WIDE = COLUMNS<E>;
     float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
-    for (int64_t row = from + y; row < to && there > 0; row += ROWS * FLIGHT) {
-        float4 g[FLIGHT], s[FLIGHT];
+    for (int i = threadIdx.x * 4; i < rows * WIDE; i += PARTIALS * THREADS * 4) {
+        float4 v[PARTIALS];
+#pragma unroll
+        for (int k = 0; k < PARTIALS; k++) {
+            const int at = i + k * THREADS * 4;
+            v[k] = make_float4(0.f, 0.f, 0.f, 0.f);
+            if (at < rows * WIDE) v[k] = __ldcg(reinterpret_cast<const float4 *>(partial + at));
+        }
+#pragma unroll
+        for (int k = 0; k < PARTIALS; k++) accumulate4(sum, v[k]);
+    }
+    store4(shared + threadIdx.x * 4, sum);
+    __syncthreads();
+    float total = 0.f;
+    if (threadIdx.x < WIDE) {
+#pragma unroll
+        for (int k = 0; k < THREADS * 4 / WIDE; k++) total += shared[k * WIDE + threadIdx.x];
+    }
+    return total;
+}
+
+/* dx = dy slope. Grid: columns, groups of `rows` rows. The sums of a block's columns go to
+ * `partial` (gridDim.x, gridDim.y, COLUMNS); of the blocks of the same columns the one that arrives
+ * last adds these up in their order and to dbias, so that no second launch is needed. Moves dy and
+ * the slope in, dx out. */
+template <typename T, int E, bool SLOPE>
+static __global__ void __launch_bounds__(THREADS, RESIDENT)
+    linear_grad_kernel(nn_linear_grad_args p, int64_t first, int64_t rows, float *partial,
+                       unsigned *arrived)
+{
+    __shared__ __align__(16) float shared[THREADS * 4];
+    const int64_t column = first + (int64_t)blockIdx.x * COLUMNS<E> + threadIdx.x % LANES<E> * E;
+    const int64_t from = (int64_t)blockIdx.y * rows;
+    const int64_t to = column >= p.n ? 0 : from + rows < p.m ? from + rows : p.m;
+    const int64_t step = ROWS<E> * p.n; /* from one row of a thread to its next */
+    const bool changes = SLOPE || p.dx != p.dy;
+    float sum[E];
+#pragma unroll
+    for (int i = 0; i < E; i++) sum[i] = 0.f;
+#pragma unroll 1
+    for (int64_t row = from + threadIdx.x / LANES<E>; row < to; row += ROWS<E> * FLIGHT) {
+        const int64_t at = row * p.n + column;
+        run_of<T, E> g[FLIGHT], s[FLIGHT];
 #pragma unroll
         for (int f = 0; f < FLIGHT; f++) {
-            const int64_t at = (row + f * ROWS) * p.n + column;
-            const int64_t n = row + f * ROWS < to ? there : 0;
-            g[f] = load4_part(dy + at, n, vec);
-            if (SLOPE) s[f] = load4_part(slope + at, n, vec);
+            const bool there = row + f * ROWS<E> < to;
+            g[f] = load_run<T, E>((const T *)p.dy + at + f * step, there);
+            if (SLOPE) s[f] = load_run<T, E>((const T *)p.slope + at + f * step, there);
         }
 #pragma unroll
         for (int f = 0; f < FLIGHT; f++) {
-            const int64_t at = (row + f * ROWS) * p.n + column;
-            const int64_t n = row + f * ROWS < to ? there : 0;
-            if (SLOPE) g[f] = multiply4(g[f], s[f]);
-            if (changes) store4_part(dx + at, g[f], n, vec);
-            accumulate4(sum, g[f]);
+            float v[E], by[E];
+            widen(v, g[f]);
+            if (SLOPE) widen(by, s[f]);
+#pragma unroll
+            for (int i = 0; i < E; i++) {
+                if (SLOPE) v[i] *= by[i];
+                sum[i] += v[i];
+            }
+            if (changes && row + f * ROWS<E> < to) store_run((T *)p.dx + at + f * step, v);
         }
     }
     if (!p.dbias) return;
-    shared[y][lane] = sum;
-    __syncthreads();
-    if (y == 0 && there > 0) {
-        for (int k = 1; k < ROWS; k++) accumulate4(sum, shared[k][lane]);
-        if (gridDim.y == 1)
-            accumulate4_part(p.dbias + column, sum, there);
-        else
-            store4_part(partial + blockIdx.y * p.n + column, sum, there, vec);
+    float total = block_column<E>(sum, shared);
+    if (gridDim.y > 1) {
+        partial += (int64_t)blockIdx.x * gridDim.y * COLUMNS<E>;
+        if (threadIdx.x < COLUMNS<E>) partial[blockIdx.y * COLUMNS<E> + threadIdx.x] = total;
+        if (!last_to_arrive(&arrived[blockIdx.x], gridDim.y)) return;
+        total = sum_partials<E>(partial, gridDim.y, shared);
     }
-    if (gridDim.y == 1) return;
-    __threadfence();
-    __syncthreads();
-    if (lane == 0 && y == 0) last = atomicAdd(&arrived[blockIdx.x], 1u) == gridDim.y - 1;
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
-    sum = make_float4(0.f, 0.f, 0.f, 0.f);
-#pragma unroll 8
-    for (int k = y; k < (int)gridDim.y; k += ROWS) {
-        accumulate4(sum, load4_part(partial + k * p.n + column, there, vec));
-    }
-    shared[y][lane] = sum;
-    __syncthreads();
-    if (y > 0) return;
-    for (int k = 1; k < ROWS; k++) accumulate4(sum, shared[k][lane]);
-    accumulate4_part(p.dbias + column, sum, there);
-    if (lane == 0) arrived[blockIdx.x] = 0;
+    const int64_t mine = first + (int64_t)blockIdx.x * COLUMNS<E> + threadIdx.x;
+    if (threadIdx.x < COLUMNS<E> && mine < p.n) p.dbias[mine] += total;
 }
 
-/* How many groups of rows: `blocks` blocks on a multiprocessor, and eight rows a thread at least.
- */
-static int64_t row_groups(nn_cuda *cu, int64_t m, int64_t wide, int blocks)
+/* Rows of a group: so many groups that `RESIDENT` blocks are on every multiprocessor, but two rows
+ * a thread at least. */
+static int64_t group_rows(nn_cuda *cu, int64_t m, int64_t wide, int rows)
 {
-    int64_t groups = nn_cuda_ceil_div((int64_t)cu->multiprocessors * blocks, wide);
-    groups = nn_cuda_min(groups, nn_cuda_ceil_div(m, 8 * ROWS));
-    return groups < 1 ? 1 : groups;
+    int64_t groups = (int64_t)cu->multiprocessors * RESIDENT / wide;
+    groups = nn_cuda_min(groups, nn_cuda_ceil_div(m, 2 * rows));
+    return nn_cuda_ceil_div(m, groups < 1 ? 1 : groups);
+}
+
+template <typename T, int E> static void linear_grad(nn_cuda *cu, const nn_linear_grad_args *p)
+{
+    const int64_t wide = nn_cuda_ceil_div(p->n, COLUMNS<E>);
+    const int64_t rows = group_rows(cu, p->m, wide, ROWS<E>);
+    for (int64_t done = 0; done < wide; done += NN_CUDA_COUNTERS) {
+        dim3 grid((unsigned)nn_cuda_min(wide - done, NN_CUDA_COUNTERS),
+                  (unsigned)nn_cuda_ceil_div(p->m, rows));
+        auto kernel = p->slope ? linear_grad_kernel<T, E, true> : linear_grad_kernel<T, E, false>;
+        kernel<<<grid, THREADS, 0, cu->stream>>>(*p, done * COLUMNS<E>, rows,
+                                                 (float *)cu->workspace, cu->counters);
+    }
+    nn_cuda_check(cu, cudaGetLastError(), "linear_grad_kernel");
+}
+
+/* Rows of n elements that start at p can be moved in runs of 16 bytes. */
+template <typename T> static bool in_runs(const void *p, int64_t n)
+{
+    return n % RUN<T> == 0 && nn_cuda_aligned16(p);
 }
 
 template <typename T> static void linear_grad(nn_cuda *cu, const nn_linear_grad_args *p)
 {
-    int64_t wide = nn_cuda_ceil_div(p->n, COLUMNS);
-    int64_t groups = nn_cuda_min(row_groups(cu, p->m, wide, 4), GROUPS);
-    groups = nn_cuda_min(groups, (int64_t)(NN_CUDA_WORKSPACE / sizeof(float)) / p->n);
-    if (groups < 1) groups = 1;
-    const int64_t rows = nn_cuda_ceil_div(p->m, groups);
-    groups = nn_cuda_ceil_div(p->m, rows);
-    const bool vec = p->n % 4 == 0 && nn_cuda_vec4(p->dy, p->dtype) &&
-                     nn_cuda_vec4(p->dx, p->dtype) && nn_cuda_vec4(p->slope, p->dtype);
-    for (int64_t done = 0; done < wide; done += NN_CUDA_COUNTERS) {
-        dim3 grid((unsigned)nn_cuda_min(wide - done, NN_CUDA_COUNTERS), (unsigned)groups);
-        dim3 threads(32, ROWS);
-        if (p->slope) {
-            linear_grad_kernel<T, true><<<grid, threads, 0, cu->stream>>>(
-                *p, done * COLUMNS, rows, (float *)cu->workspace, cu->counters, vec);
-        } else {
-            linear_grad_kernel<T, false><<<grid, threads, 0, cu->stream>>>(
-                *p, done * COLUMNS, rows, (float *)cu->workspace, cu->counters, vec);
-        }
-    }
-    nn_cuda_check(cu, cudaGetLastError(), "linear_grad_kernel");
+    if (in_runs<T>(p->dy, p->n) && in_runs<T>(p->dx, p->n) && in_runs<T>(p->slope, p->n))
+        linear_grad<T, RUN<T>>(cu, p);
+    else
+        linear_grad<T, 1>(cu, p);
 }
 
 void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *p)
@@ -124,59 +175,56 @@ void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *p)
  */
 
 /* c = drop(act(c + bias)) in place, and what its gradient will be multiplied by in `slope` where
- * that is not NULL. Blocks and lanes as above; c is read once and each output written once. The
- * naive version is one kernel each for bias, copy, activation and dropout. */
-template <typename T, nn_act ACT>
-static __global__ void __launch_bounds__(32 * ROWS)
-    finish_kernel(T *c, T *slope, const T *bias, int64_t m, int64_t n, int64_t rows, nn_drop drop,
-                  bool vec)
+ * that is not NULL. Grid and lanes as above; c is read once and each output written once. The naive
+ * version is one kernel each for bias, copy, activation and dropout. */
+template <typename T, int E, nn_act ACT>
+static __global__ void __launch_bounds__(THREADS, RESIDENT)
+    finish_kernel(T *c, T *slope, const T *bias, int64_t m, int64_t n, int64_t rows, nn_drop drop)
 {
-    const int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x * 4, there = n - column;
+    const int64_t column = (int64_t)blockIdx.x * COLUMNS<E> + threadIdx.x % LANES<E> * E;
     const int64_t from = (int64_t)blockIdx.y * rows, to = from + rows < m ? from + rows : m;
-    if (there <= 0) return;
-    float4 b = make_float4(0.f, 0.f, 0.f, 0.f);
-    if (bias) b = load4_part(bias + column, there, vec);
-    for (int64_t row = from + threadIdx.y; row < to; row += ROWS * 2) {
-        float4 v[2];
+    const int64_t step = ROWS<E> * n;
+    if (column >= n) return;
+    const dropout dropped = dropout_of(drop);
+    float b[E];
+    widen(b, load_run<T, E>(bias + column, bias != NULL));
+    for (int64_t row = from + threadIdx.x / LANES<E>; row < to; row += ROWS<E> * 2) {
+        const int64_t at = row * n + column;
+        run_of<T, E> in[2];
+        float factor[2][E];
 #pragma unroll
         for (int f = 0; f < 2; f++) {
-            const int64_t r = row + f * ROWS;
-            v[f] = load4_part(c + r * n + column, r < to ? there : 0, vec);
+            in[f] = load_run<T, E>(c + at + f * step, row + f * ROWS<E> < to);
         }
+        drop_factors(factor, dropped, (uint64_t)at, (uint64_t)step);
 #pragma unroll
         for (int f = 0; f < 2; f++) {
-            const int64_t at = (row + f * ROWS) * n + column;
-            const int64_t left = row + f * ROWS < to ? there : 0;
-            float4 s = make_float4(1.f, 1.f, 1.f, 1.f);
-            accumulate4(v[f], b);
-            if (ACT != NN_ACT_NONE) {
-                act_both(v[f].x, s.x, v[f].x, ACT);
-                act_both(v[f].y, s.y, v[f].y, ACT);
-                act_both(v[f].z, s.z, v[f].z, ACT);
-                act_both(v[f].w, s.w, v[f].w, ACT);
+            float v[E], s[E];
+            widen(v, in[f]);
+#pragma unroll
+            for (int i = 0; i < E; i++) {
+                v[i] += b[i];
+                s[i] = 1.f;
+                if (ACT != NN_ACT_NONE) act_both(v[i], s[i], v[i], ACT);
+                v[i] *= factor[f][i];
+                s[i] *= factor[f][i];
             }
-            if (drop.p > 0.f) {
-                float4 factor = drop_factor4(drop, (uint64_t)at);
-                v[f] = multiply4(v[f], factor);
-                s = multiply4(s, factor);
-            }
-            store4_part(c + at, v[f], left, vec);
-            if (slope) store4_part(slope + at, s, left, vec);
+            if (row + f * ROWS<E> >= to) break;
+            store_run(c + at + f * step, v);
+            if (slope) store_run(slope + at + f * step, s);
         }
     }
 }
 
-template <typename T> static void finish(nn_cuda *cu, const nn_gemm_args *g, const void *bias)
+template <typename T, int E> static void finish(nn_cuda *cu, const nn_gemm_args *g, const T *bias)
 {
-    bool vec = g->n % 4 == 0 && nn_cuda_vec4(g->c, g->c_dtype) &&
-               nn_cuda_vec4(g->slope, g->c_dtype) && nn_cuda_vec4(bias, g->c_dtype);
-    const int64_t wide = nn_cuda_ceil_div(g->n, COLUMNS);
-    const int64_t rows = nn_cuda_ceil_div(g->m, row_groups(cu, g->m, wide, 8));
-    const dim3 grid((unsigned)wide, (unsigned)nn_cuda_ceil_div(g->m, rows)), threads(32, ROWS);
+    const int64_t wide = nn_cuda_ceil_div(g->n, COLUMNS<E>);
+    const int64_t rows = group_rows(cu, g->m, wide, ROWS<E>);
+    const dim3 grid((unsigned)wide, (unsigned)nn_cuda_ceil_div(g->m, rows));
 #define X(value)                                                                                   \
     case value:                                                                                    \
-        finish_kernel<T, value><<<grid, threads, 0, cu->stream>>>(                                 \
-            (T *)g->c, (T *)g->slope, (const T *)bias, g->m, g->n, rows, g->drop, vec);            \
+        finish_kernel<T, E, value><<<grid, THREADS, 0, cu->stream>>>(                              \
+            (T *)g->c, (T *)g->slope, bias, g->m, g->n, rows, g->drop);                            \
         break;
     switch (g->act) {
         X(NN_ACT_GELU_ERF)
@@ -184,11 +232,19 @@ template <typename T> static void finish(nn_cuda *cu, const nn_gemm_args *g, con
         X(NN_ACT_SILU)
         X(NN_ACT_QUICK_GELU)
     default:
-        finish_kernel<T, NN_ACT_NONE><<<grid, threads, 0, cu->stream>>>(
-            (T *)g->c, (T *)g->slope, (const T *)bias, g->m, g->n, rows, g->drop, vec);
+        finish_kernel<T, E, NN_ACT_NONE><<<grid, THREADS, 0, cu->stream>>>(
+            (T *)g->c, (T *)g->slope, bias, g->m, g->n, rows, g->drop);
     }
 #undef X
     nn_cuda_check(cu, cudaGetLastError(), "finish_kernel");
+}
+
+template <typename T> static void finish(nn_cuda *cu, const nn_gemm_args *g, const void *bias)
+{
+    if (in_runs<T>(g->c, g->n) && in_runs<T>(g->slope, g->n) && in_runs<T>(bias, g->n))
+        finish<T, RUN<T>>(cu, g, (const T *)bias);
+    else
+        finish<T, 1>(cu, g, (const T *)bias);
 }
 
 void nn_cuda_linear_finish(nn_cuda *cu, const nn_gemm_args *g, const void *bias)

@@ -78,7 +78,7 @@ template <typename T> static void act_bwd(nn_cuda *cu, const nn_map_args *p)
 }
 
 /* A thread's four elements are the four words of one philox block. */
-template <typename T> static void dropout(nn_cuda *cu, const nn_map_args *p)
+template <typename T> static void map_dropout(nn_cuda *cu, const nn_map_args *p)
 {
     const T *a = (const T *)p->a;
     T *y = (T *)p->y;
@@ -156,9 +156,9 @@ void nn_cuda_act_bwd(nn_backend *be, const nn_map_args *p)
 void nn_cuda_dropout(nn_backend *be, const nn_map_args *p)
 {
     if (p->dtype == NN_BF16)
-        dropout<bf16>(nn_cuda_of(be), p);
+        map_dropout<bf16>(nn_cuda_of(be), p);
     else
-        dropout<float>(nn_cuda_of(be), p);
+        map_dropout<float>(nn_cuda_of(be), p);
 }
 
 void nn_cuda_reparam_fwd(nn_backend *be, const nn_map_args *p)

@@ -64,14 +64,6 @@ static __device__ __forceinline__ float to_tf32(float x)
     return __uint_as_float(bits);
 }
 
-/* 2^x by the multifunction unit: some 2 ulp, denormal results are 0. */
-static __device__ __forceinline__ float fast_exp2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 /* SIZE (4 or 16) bytes into shared memory while the thread goes on; zeros where `there` is false:
  * then nothing is read. */
 template <int SIZE>

@@ -1,303 +1,474 @@
 /* nn/cuda/cuda_norm.cu: LayerNorm (plain, with a residual, modulated) and row normalisation,
  * forward and backward.
  *
- * One warp takes one row and, for D up to 1024, keeps it in registers, so that a row is read once
- * and written once; the naive version reads it three times (mean, variance, output). Statistics are
- * two-pass in f32: the mean first, then the variance around it. Wider rows are read again for every
- * pass.
+ * All are bound by memory. One warp takes one row in runs of 16 bytes a lane (cuda_device.cuh), of
+ * one element where the width or a pointer does not allow more, and for D up to 1024 keeps it in
+ * registers, so that a row is read once and written once; the naive version reads it three times
+ * (mean, variance, output). All loads of a row are sent before the first is waited for. Statistics
+ * are two-pass in f32: the mean first, then the variance around it. Wider rows are read again for
+ * every pass.
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
 
-#define WARPS 8               /* rows in flight in a block */
-#define HELD_COLUMNS (32 * 4) /* of one row, by one warp in one access of four */
-#define MAX_BACKWARD_BLOCKS 512
-#define PARTIAL_ROWS 32
+#define WARPS 8         /* rows in flight in a block */
+#define FORWARD_WARPS 4 /* the same, in small blocks that spread few rows over all processors */
+#define MOST_HELD 32    /* columns of a row that a lane keeps */
+#define PARTIAL_ROWS 16 /* of partial sums that a thread asks for at once */
 
-/* The four columns of x + drop(residual) that start at `column` of row `row`; with dropout,
- * `factor` is what it multiplied them by. */
-template <typename T>
-static __device__ __forceinline__ float4 input4(float4 &factor, const nn_layernorm_args &p,
-                                                int64_t row, int64_t column, bool vec)
+/* The first column of a lane's run number c. */
+template <int E> static __device__ __forceinline__ int64_t column_of(int64_t c)
 {
-    int64_t at = row * p.d + column, there = p.d - column;
-    float4 v = load4_part((const T *)p.x + at, there, vec);
-    if (p.residual) {
-        float4 r = load4_part((const T *)p.residual + at, there, vec);
-        if (p.drop.p > 0.f) r = multiply4(r, factor = drop_factor4(p.drop, (uint64_t)at));
-        accumulate4(v, r);
+    return (c * 32 + (threadIdx.x & 31)) * E;
+}
+
+/* What is read of x + drop(residual) for one run. */
+template <typename T, int E> struct input_run {
+    run_of<T, E> x, residual;
+};
+
+template <typename T, int E>
+static __device__ __forceinline__ input_run<T, E> load_input(const nn_layernorm_args &p, int64_t at,
+                                                             bool there)
+{
+    return {load_run<T, E>((const T *)p.x + at, there),
+            load_run<T, E>((const T *)p.residual + at, there && p.residual)};
+}
+
+/* v = x + drop(residual); bits `from` on of `kept` tell what stays. */
+template <typename T, int E>
+static __device__ __forceinline__ void add_input(float (&v)[E], const input_run<T, E> &in,
+                                                 const dropout &drop, uint32_t kept, int from)
+{
+    float r[E];
+    widen(v, in.x);
+    widen(r, in.residual);
+    drop_run(r, drop, kept, from);
+#pragma unroll
+    for (int i = 0; i < E; i++) v[i] += r[i];
+}
+
+/* The same for a run that is read where it is needed; returns what stays. */
+template <typename T, int E>
+static __device__ __forceinline__ uint32_t read_input(float (&v)[E], const nn_layernorm_args &p,
+                                                      const dropout &drop, int64_t at)
+{
+    uint32_t kept = kept_bits<E>(drop, (uint64_t)at);
+    add_input<T, E>(v, load_input<T, E>(p, at, true), drop, kept, 0);
+    return kept;
+}
+
+/* The residual's dropout; none where there is no residual. */
+static __device__ __forceinline__ dropout residual_dropout(const nn_layernorm_args &p)
+{
+    return dropout_of(p.residual ? p.drop : nn_drop{});
+}
+
+/* Sum of E values by halves. */
+template <int E> static __device__ __forceinline__ float sum_run(const float (&v)[E])
+{
+    float total = E == 1 ? v[0] : 0.f;
+#pragma unroll
+    for (int i = 0; i + 4 <= E; i += 4) {
+        float four = (v[i] + v[i + 1]) + (v[i + 2] + v[i + 3]);
+        total = i ? total + four : four;
     }
-    return v;
+    return total;
 }
 
-template <typename T>
-static __device__ __forceinline__ float4 input4(const nn_layernorm_args &p, int64_t row,
-                                                int64_t column, bool vec)
+template <int E>
+static __device__ __forceinline__ float squares_run(const float (&v)[E], float mean)
 {
-    float4 factor;
-    return input4<T>(factor, p, row, column, vec);
+    float total = 0.f;
+#pragma unroll
+    for (int i = 0; i < E; i++) {
+        float apart = v[i] - mean;
+        total = i ? total + apart * apart : apart * apart;
+    }
+    return total;
 }
 
-static __device__ __forceinline__ float sum4(float4 v)
+/* What multiplies xhat at a run's columns. */
+template <typename T, int E>
+static __device__ __forceinline__ void gain_run(float (&gain)[E], const nn_layernorm_args &p,
+                                                int64_t segment, int64_t column)
 {
-    return (v.x + v.y) + (v.z + v.w);
-}
-
-/* Squares of v - mean, columns past the row's end left out. */
-static __device__ __forceinline__ float squares4(float4 v, float mean, int64_t there)
-{
-    float x = v.x - mean, y = v.y - mean, z = v.z - mean, w = v.w - mean;
-    float s = x * x;
-    if (there > 1) s += y * y;
-    if (there > 2) s += z * z;
-    if (there > 3) s += w * w;
-    return s;
-}
-
-/* What multiplies and what is added to xhat at a row's columns. */
-template <typename T>
-static __device__ __forceinline__ void affine4(float4 &gain, float4 &shift,
-                                               const nn_layernorm_args &p, int64_t row,
-                                               int64_t column, bool vec)
-{
-    int64_t there = p.d - column;
-    gain = make_float4(1.f, 1.f, 1.f, 1.f);
-    shift = make_float4(0.f, 0.f, 0.f, 0.f);
     if (p.scale) {
-        int64_t at = p.segment[row] * p.mod_stride + column;
-        float4 s = load4_part((const T *)p.scale + at, there, vec);
-        gain = make_float4(1.f + s.x, 1.f + s.y, 1.f + s.z, 1.f + s.w);
-        shift = load4_part((const T *)p.shift + at, there, vec);
+        widen(gain, load_run<T, E>((const T *)p.scale + segment * p.mod_stride + column, true));
+#pragma unroll
+        for (int i = 0; i < E; i++) gain[i] = 1.f + gain[i];
+    } else if (p.w) {
+        load_floats(gain, (const float *)p.w + column);
     } else {
-        if (p.w) gain = load4_part((const float *)p.w + column, there, vec);
-        if (p.b) shift = load4_part((const float *)p.b + column, there, vec);
+#pragma unroll
+        for (int i = 0; i < E; i++) gain[i] = 1.f;
     }
 }
 
-/* y = LN(x + residual). CHUNKS times 128 columns are held by the warp; 0: any width, read thrice.
- * Grid: one block of 8 warps for 8 rows. Moves x (and residual) in, y out. */
-template <typename T, int CHUNKS>
-static __global__ void __launch_bounds__(32 * WARPS)
-    layernorm_fwd_kernel(nn_layernorm_args p, bool vec)
+/* What is added. */
+template <typename T, int E>
+static __device__ __forceinline__ void shift_run(float (&shift)[E], const nn_layernorm_args &p,
+                                                 int64_t segment, int64_t column)
 {
-    int lane = threadIdx.x & 31;
-    int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
-    if (row >= p.m) return;
-    constexpr int HELD = CHUNKS ? CHUNKS : 1;
-    float4 held[HELD];
-    float sum = 0.f, squares = 0.f;
-    if (CHUNKS) {
-#pragma unroll
-        for (int c = 0; c < HELD; c++) {
-            int column = c * HELD_COLUMNS + lane * 4;
-            held[c] = column < p.d ? input4<T>(p, row, column, vec) : make_float4(0, 0, 0, 0);
-            sum += sum4(held[c]);
-        }
+    if (p.scale) {
+        widen(shift, load_run<T, E>((const T *)p.shift + segment * p.mod_stride + column, true));
+    } else if (p.b) {
+        load_floats(shift, (const float *)p.b + column);
     } else {
-        for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-            sum += sum4(input4<T>(p, row, column, vec));
-        }
-    }
-    float mean = warp_sum(sum) / (float)p.d;
-    if (CHUNKS) {
 #pragma unroll
-        for (int c = 0; c < HELD; c++) {
-            int64_t there = p.d - (c * HELD_COLUMNS + lane * 4);
-            if (there > 0) squares += squares4(held[c], mean, there);
-        }
-    } else {
-        for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-            squares += squares4(input4<T>(p, row, column, vec), mean, p.d - column);
-        }
-    }
-    float rstd = 1.f / sqrtf(warp_sum(squares) / (float)p.d + p.eps);
-    if (lane == 0 && p.mean) p.mean[row] = mean;
-    if (lane == 0 && p.rstd) p.rstd[row] = rstd;
-    auto finish = [&](float4 v, int64_t column) {
-        float4 gain, shift;
-        affine4<T>(gain, shift, p, row, column, vec);
-        v = make_float4(
-            (v.x - mean) * rstd * gain.x + shift.x, (v.y - mean) * rstd * gain.y + shift.y,
-            (v.z - mean) * rstd * gain.z + shift.z, (v.w - mean) * rstd * gain.w + shift.w);
-        store4_part((T *)p.y + row * p.d + column, v, p.d - column, vec);
-    };
-    if (CHUNKS) {
-#pragma unroll
-        for (int c = 0; c < HELD; c++) {
-            int column = c * HELD_COLUMNS + lane * 4;
-            if (column < p.d) finish(held[c], column);
-        }
-    } else {
-        for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-            finish(input4<T>(p, row, column, vec), column);
-        }
+        for (int i = 0; i < E; i++) shift[i] = 0.f;
     }
 }
 
-/* dy and xhat at four columns of a row, zero past the row's end. */
-template <typename T>
-static __device__ __forceinline__ void upstream4(float4 &dy, float4 &xhat, float4 &factor,
-                                                 const nn_layernorm_args &p, int64_t row,
-                                                 int64_t column, float mean, float rstd, bool vec)
+/* Forward blocks of a multiprocessor: what registers leave room for. */
+template <int HELD> constexpr int FORWARD_BLOCKS = HELD <= 8 ? 8 : HELD <= 16 ? 4 : 2;
+
+/* y = LN(x + residual). A lane holds up to HELD columns in runs of E; 0: any width, read thrice.
+ * Grid: blocks of 4 warps, FORWARD_BLOCKS a multiprocessor at most; each warp takes every
+ * 4 gridDim.x-th row. Moves x (and residual) in, y out. The order of a row's sums depends on D and
+ * E alone. */
+template <typename T, int E, int HELD>
+static __global__ void __launch_bounds__(32 * FORWARD_WARPS, FORWARD_BLOCKS<HELD>)
+    layernorm_fwd_kernel(nn_layernorm_args p)
 {
-    int64_t there = p.d - column;
-    float4 x = input4<T>(factor, p, row, column, vec);
-    dy = load4_part((const T *)p.dy + row * p.d + column, there, vec);
-    xhat =
-        make_float4((x.x - mean) * rstd, there > 1 ? (x.y - mean) * rstd : 0.f,
-                    there > 2 ? (x.z - mean) * rstd : 0.f, there > 3 ? (x.w - mean) * rstd : 0.f);
+    constexpr int RUNS = HELD ? HELD / E : 1;
+    const dropout drop = residual_dropout(p);
+    int64_t row = (int64_t)blockIdx.x * FORWARD_WARPS + (threadIdx.x >> 5);
+#pragma unroll 1
+    for (; row < p.m; row += (int64_t)gridDim.x * FORWARD_WARPS) {
+        const int64_t from = row * p.d;
+        float held[RUNS][E], gain[RUNS][E], shift[RUNS][E];
+        float sum = 0.f, squares = 0.f;
+        if (HELD) {
+            input_run<T, E> in[RUNS];
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                in[c] = load_input<T, E>(p, from + column, column < p.d);
+            }
+            const int64_t segment = p.scale ? p.segment[row] : 0;
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                if (column >= p.d) continue;
+                gain_run<T>(gain[c], p, segment, column);
+                shift_run<T>(shift[c], p, segment, column);
+            }
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                uint32_t kept = kept_bits<E>(drop, (uint64_t)(from + column_of<E>(c)));
+                add_input<T, E>(held[c], in[c], drop, kept, 0);
+                sum += sum_run(held[c]);
+            }
+        } else {
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
+                sum += sum_run(held[0]);
+            }
+        }
+        const float mean = warp_sum(sum) / (float)p.d;
+        if (HELD) {
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                if (column_of<E>(c) < p.d) squares += squares_run(held[c], mean);
+            }
+        } else {
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                read_input<T, E>(held[0], p, drop, from + column_of<E>(c));
+                squares += squares_run(held[0], mean);
+            }
+        }
+        const float rstd = 1.f / sqrtf(warp_sum(squares) / (float)p.d + p.eps);
+        auto finish = [&](float(&v)[E], const float(&g)[E], const float(&s)[E], int64_t column) {
+#pragma unroll
+            for (int i = 0; i < E; i++) v[i] = (v[i] - mean) * rstd * g[i] + s[i];
+            store_run((T *)p.y + from + column, v);
+        };
+        if (HELD) {
+#pragma unroll
+            for (int c = 0; c < RUNS; c++) {
+                int64_t column = column_of<E>(c);
+                if (column < p.d) finish(held[c], gain[c], shift[c], column);
+            }
+        } else {
+            const int64_t segment = p.scale ? p.segment[row] : 0;
+            for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+                int64_t column = column_of<E>(c);
+                read_input<T, E>(held[0], p, drop, from + column);
+                gain_run<T>(gain[0], p, segment, column);
+                shift_run<T>(shift[0], p, segment, column);
+                finish(held[0], gain[0], shift[0], column);
+            }
+        }
+        if ((threadIdx.x & 31) == 0 && p.mean) p.mean[row] = mean;
+        if ((threadIdx.x & 31) == 0 && p.rstd) p.rstd[row] = rstd;
+    }
 }
 
-/* Stores dx's four columns, and the residual's before its dropout, which are returned. */
-template <typename T>
-static __device__ __forceinline__ float4 store_grads(const nn_layernorm_args &p, float4 dx,
-                                                     float4 factor, int64_t at, int64_t there,
-                                                     bool vec)
+/* ---- backward ----------------------------------------------------------------------------------
+ */
+
+/* A lane's share of what the backward reads of a row. */
+template <typename T, int E, int HELD> struct row_runs {
+    input_run<T, E> in[HELD / E];
+    run_of<T, E> dy[HELD / E];
+    float mean, rstd;
+};
+
+template <typename T, int E, int HELD>
+static __device__ __forceinline__ void load_row(row_runs<T, E, HELD> &r, const nn_layernorm_args &p,
+                                                int64_t row)
 {
-    store4_part((T *)p.dx + at, dx, there, vec);
-    if (!p.dresidual) return dx;
-    if (p.drop.p > 0.f) dx = multiply4(dx, factor);
-    store4_part((T *)p.dresidual + at, dx, there, vec);
-    return dx;
+#pragma unroll
+    for (int c = 0; c < HELD / E; c++) {
+        int64_t column = column_of<E>(c), at = row * p.d + column;
+        r.in[c] = load_input<T, E>(p, at, column < p.d);
+        r.dy[c] = load_run<T, E>((const T *)p.dy + at, column < p.d);
+    }
+    r.mean = p.mean[row];
+    r.rstd = p.rstd[row];
+}
+
+/* A lane's sums down the rows. */
+template <int E, int HELD> struct column_sums {
+    float dw[HELD / E][E], db[HELD / E][E], dbias[HELD / E][E];
+};
+
+/* Stores a run of dx, and of the residual's gradient, which is what `dx` holds then. */
+template <typename T, int E>
+static __device__ __forceinline__ void store_grads(float (&dx)[E], const nn_layernorm_args &p,
+                                                   int64_t at, const dropout &drop, uint32_t kept,
+                                                   int from)
+{
+    store_run((T *)p.dx + at, dx);
+    if (!p.dresidual) return;
+    drop_run(dx, drop, kept, from);
+    store_run((T *)p.dresidual + at, dx);
 }
 
 /* One row's dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = dy gain; the row's dy, dy xhat and
- * gradient of the residual are added to `db`, `dw` and `dbias`. */
-template <typename T, int CHUNKS>
+ * gradient of the residual are added to `sums`. Columns past the row's end have dy 0 and gain 0; of
+ * what they add only dbias is not 0, and nobody reads it. */
+template <typename T, int E, int HELD>
 static __device__ __forceinline__ void
-backward_row(float4 (&dw)[CHUNKS], float4 (&db)[CHUNKS], float4 (&dbias)[CHUNKS],
-             const nn_layernorm_args &p, int64_t row, bool vec)
+backward_row(column_sums<E, HELD> &sums, const row_runs<T, E, HELD> &r,
+             const float (&gain)[HELD / E][E], const nn_layernorm_args &p, const dropout &drop,
+             int64_t row)
 {
-    int lane = threadIdx.x & 31;
-    float mean = p.mean[row], rstd = p.rstd[row], sum_g = 0.f, sum_gx = 0.f;
-    float4 g[CHUNKS], xhat[CHUNKS], factor[CHUNKS], shift;
+    constexpr int RUNS = HELD / E;
+    const int64_t from = row * p.d;
+    const float share = 1.f / (float)p.d;
+    float g[RUNS][E], xhat[RUNS][E], sum_g = 0.f, sum_gx = 0.f;
+    uint32_t kept = 0;
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
-        int64_t column = c * HELD_COLUMNS + lane * 4;
-        g[c] = xhat[c] = make_float4(0.f, 0.f, 0.f, 0.f);
-        if (column < p.d) {
-            float4 dy, gain;
-            upstream4<T>(dy, xhat[c], factor[c], p, row, column, mean, rstd, vec);
-            affine4<T>(gain, shift, p, row, column, vec);
-            g[c] = multiply4(dy, gain);
-            accumulate4(db[c], dy);
-            accumulate4(dw[c], multiply4(dy, xhat[c]));
-        }
-        sum_g += sum4(g[c]);
-        sum_gx += sum4(multiply4(g[c], xhat[c]));
+    for (int c = 0; c < RUNS; c++) {
+        kept |= kept_bits<E>(drop, (uint64_t)(from + column_of<E>(c))) << c * E;
     }
-    sum_g = warp_sum(sum_g) / (float)p.d;
-    sum_gx = warp_sum(sum_gx) / (float)p.d;
-    if (!p.dx) return;
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
-        int64_t column = c * HELD_COLUMNS + lane * 4;
-        if (column >= p.d) continue;
-        float4 dx = make_float4(rstd * (g[c].x - sum_g - xhat[c].x * sum_gx),
-                                rstd * (g[c].y - sum_g - xhat[c].y * sum_gx),
-                                rstd * (g[c].z - sum_g - xhat[c].z * sum_gx),
-                                rstd * (g[c].w - sum_g - xhat[c].w * sum_gx));
-        accumulate4(dbias[c],
-                    store_grads<T>(p, dx, factor[c], row * p.d + column, p.d - column, vec));
+    for (int c = 0; c < RUNS; c++) {
+        float dy[E];
+        add_input<T, E>(xhat[c], r.in[c], drop, kept, c * E);
+        widen(dy, r.dy[c]);
+#pragma unroll
+        for (int i = 0; i < E; i++) {
+            xhat[c][i] = (xhat[c][i] - r.mean) * r.rstd;
+            g[c][i] = dy[i] * gain[c][i];
+            sums.db[c][i] += dy[i];
+            sums.dw[c][i] += dy[i] * xhat[c][i];
+            sum_g += g[c][i];
+            sum_gx += g[c][i] * xhat[c][i];
+        }
+    }
+    if (!p.dx) return;
+    sum_g = warp_sum(sum_g) * share;
+    sum_gx = warp_sum(sum_gx) * share;
+#pragma unroll
+    for (int c = 0; c < RUNS; c++) {
+        float dx[E];
+#pragma unroll
+        for (int i = 0; i < E; i++) dx[i] = r.rstd * (g[c][i] - sum_g - xhat[c][i] * sum_gx);
+        if (column_of<E>(c) < p.d) {
+            store_grads<T>(dx, p, from + column_of<E>(c), drop, kept, c * E);
+        }
+#pragma unroll
+        for (int i = 0; i < E; i++) sums.dbias[c][i] += dx[i];
     }
 }
 
-/* Adds up the warps' column sums in warp order; `shared` holds WARPS * CHUNKS * 128 floats. The
- * sums of column c are then in threads c % 256 of the block: total(c) is passed to `store`. */
-template <int CHUNKS, typename STORE>
-static __device__ __forceinline__ void block_columns(const float4 (&part)[CHUNKS], float *shared,
-                                                     int64_t d, STORE store)
+/* Warps of a backward block: as many as registers leave room for on a multiprocessor, so that there
+ * are few partial sums. */
+template <int HELD> constexpr int BACKWARD_WARPS = HELD <= 8 ? 16 : WARPS;
+
+/* Rows `row`, row + step, ... before `end`, by one warp. A row's loads are sent while the row
+ * before it is worked on; a lane that holds 32 columns has no registers for that. */
+template <typename T, int E, int HELD>
+static __device__ __forceinline__ void backward_rows(column_sums<E, HELD> &sums,
+                                                     const nn_layernorm_args &p, int64_t segment,
+                                                     int64_t row, int64_t end, int64_t step)
 {
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    constexpr bool AHEAD = HELD < MOST_HELD;
+    const dropout drop = residual_dropout(p);
+    float gain[HELD / E][E];
+    row_runs<T, E, HELD> r, next;
+    if (AHEAD && row < end) load_row(next, p, row);
+#pragma unroll
+    for (int c = 0; c < HELD / E; c++) {
+#pragma unroll
+        for (int i = 0; i < E; i++) {
+            gain[c][i] = sums.dw[c][i] = sums.db[c][i] = sums.dbias[c][i] = 0.f;
+        }
+        if (column_of<E>(c) < p.d) gain_run<T>(gain[c], p, segment, column_of<E>(c));
+    }
+    for (; row < end; row += step) {
+        if (AHEAD) {
+            r = next;
+            if (row + step < end) load_row(next, p, row + step);
+        } else {
+            load_row(r, p, row);
+        }
+        backward_row<T, E, HELD>(sums, r, gain, p, drop, row);
+    }
+}
+
+/* Adds up the warps' column sums in warp order; `shared` holds HELD * 32 floats a warp. The total
+ * of every column is passed to `store`, by some thread. */
+template <int E, int HELD, typename STORE>
+static __device__ __forceinline__ void block_columns(const float (&part)[HELD / E][E],
+                                                     float *shared, int64_t d, STORE store)
+{
+    const int warp = threadIdx.x >> 5;
     __syncthreads();
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
-        store4(shared + (warp * CHUNKS + c) * HELD_COLUMNS + lane * 4, part[c]);
+    for (int c = 0; c < HELD / E; c++) {
+        store_floats(shared + warp * HELD * 32 + column_of<E>(c), part[c]);
     }
     __syncthreads();
     for (int column = threadIdx.x; column < d; column += blockDim.x) {
         float total = 0.f;
-        for (int w = 0; w < WARPS; w++) total += shared[w * CHUNKS * HELD_COLUMNS + column];
+#pragma unroll
+        for (int w = 0; w < BACKWARD_WARPS<HELD>; w++) total += shared[w * HELD * 32 + column];
         store(column, total);
     }
 }
 
-/* Plain LayerNorm's backward. Each block walks every gridDim.x-th group of 8 rows and leaves its
- * sums for dw, db and dbias as row blockIdx.x of three parts of `partial` (gridDim.x, D). Moves x,
- * the residual and dy in, dx and the residual's gradient out; the naive version adds sums
- * atomically. */
-template <typename T, int CHUNKS>
-static __global__ void __launch_bounds__(32 * WARPS)
-    layernorm_bwd_kernel(nn_layernorm_args p, float *partial, bool vec)
+/* Adds up n rows of partial sums, in order: dw, db and dbias one behind the other, 3 D columns. The
+ * totals of those that are wanted are passed to `store` with the place of each in the gradient. */
+template <typename STORE>
+static __device__ __forceinline__ void sum_partials(const nn_layernorm_args &p, const float *rows,
+                                                    int n, STORE store)
 {
-    __shared__ float shared[WARPS * CHUNKS * HELD_COLUMNS];
-    float4 dw[CHUNKS], db[CHUNKS], dbias[CHUNKS];
+    const int d = (int)p.d;
+    for (int i = threadIdx.x; i < 3 * d; i += blockDim.x) {
+        const int part = (i >= d) + (i >= 2 * d);
+        float *gradient = part == 0 ? p.dw : part == 1 ? p.db : p.dbias, total = 0.f;
+        if (!gradient) continue;
+        for (int k = 0; k < n; k += PARTIAL_ROWS) {
+            float v[PARTIAL_ROWS];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = dbias[c] = make_float4(0.f, 0.f, 0.f, 0.f);
-    for (int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5); row < p.m;
-         row += (int64_t)gridDim.x * WARPS) {
-        backward_row<T, CHUNKS>(dw, db, dbias, p, row, vec);
+            for (int j = 0; j < PARTIAL_ROWS; j++) {
+                v[j] = k + j < n ? __ldcg(rows + (int64_t)(k + j) * 3 * d + i) : 0.f;
+            }
+#pragma unroll
+            for (int j = 0; j < PARTIAL_ROWS; j++) total += v[j];
+        }
+        store(i, gradient + (i - part * d), total);
     }
-    const int64_t part = gridDim.x * p.d;
-    float *out = partial + blockIdx.x * p.d;
+}
+
+/* Plain LayerNorm's backward. Grid: a block a multiprocessor, of which each walks every
+ * gridDim.x-th group of rows, one row a warp. A block leaves its sums for dw, db and dbias as row
+ * blockIdx.x of `partial` (gridDim.x + groups, 3 D). Of every `group` blocks the last to arrive
+ * adds up their rows, of these groups the last adds up theirs: so no second launch is needed, no
+ * block is left with much, and the order of a sum is fixed. Moves x, the residual and dy in, dx and
+ * the residual's gradient out; the naive version adds sums atomically. */
+template <typename T, int E, int HELD>
+static __global__ void __launch_bounds__(32 * BACKWARD_WARPS<HELD>)
+    layernorm_bwd_kernel(nn_layernorm_args p, float *partial, int group, unsigned *arrived)
+{
+    constexpr int ROWS = BACKWARD_WARPS<HELD>;
+    __shared__ __align__(16) float shared[ROWS * HELD * 32];
+    column_sums<E, HELD> sums;
+    backward_rows<T, E, HELD>(sums, p, 0, (int64_t)blockIdx.x * ROWS + (threadIdx.x >> 5), p.m,
+                              (int64_t)gridDim.x * ROWS);
+    if (!p.dw && !p.db && !p.dbias) return;
+    const int64_t width = 3 * p.d;
+    float *out = partial + blockIdx.x * width;
     auto keep = [&](int column, float v) { out[column] = v; };
-    if (p.dw) block_columns<CHUNKS>(dw, shared, p.d, keep);
-    out += part;
-    if (p.db) block_columns<CHUNKS>(db, shared, p.d, keep);
-    out += part;
-    if (p.dbias) block_columns<CHUNKS>(dbias, shared, p.d, keep);
+    if (p.dw) block_columns<E, HELD>(sums.dw, shared, p.d, keep);
+    out += p.d;
+    if (p.db) block_columns<E, HELD>(sums.db, shared, p.d, keep);
+    out += p.d;
+    if (p.dbias) block_columns<E, HELD>(sums.dbias, shared, p.d, keep);
+
+    const int blocks = gridDim.x, groups = (blocks + group - 1) / group;
+    const int mine = blockIdx.x / group, first = mine * group;
+    const int members = blocks - first < group ? blocks - first : group;
+    if (!last_to_arrive(arrived + mine, members)) return;
+    float *of_groups = partial + blocks * width;
+    sum_partials(p, partial + first * width, members,
+                 [=](int i, float *, float v) { of_groups[mine * width + i] = v; });
+    if (!last_to_arrive(arrived + groups, groups)) return;
+    sum_partials(p, of_groups, groups, [](int, float *gradient, float v) { *gradient += v; });
 }
 
 /* The modulated backward: one block takes one sequence, whose rows give dshift and dscale; so these
  * need no second pass. */
-template <typename T, int CHUNKS>
-static __global__ void __launch_bounds__(32 * WARPS)
-    modulate_bwd_kernel(nn_layernorm_args p, bool vec)
+template <typename T, int E, int HELD>
+static __global__ void __launch_bounds__(32 * BACKWARD_WARPS<HELD>)
+    modulate_bwd_kernel(nn_layernorm_args p)
 {
-    __shared__ float shared[WARPS * CHUNKS * HELD_COLUMNS];
-    int64_t segment = blockIdx.x;
-    float4 dw[CHUNKS], db[CHUNKS], unused[CHUNKS];
-#pragma unroll
-    for (int c = 0; c < CHUNKS; c++) dw[c] = db[c] = unused[c] = make_float4(0.f, 0.f, 0.f, 0.f);
-    for (int64_t row = p.offsets[segment] + (threadIdx.x >> 5); row < p.offsets[segment + 1];
-         row += WARPS) {
-        backward_row<T, CHUNKS>(dw, db, unused, p, row, vec);
-    }
+    __shared__ __align__(16) float shared[BACKWARD_WARPS<HELD> * HELD * 32];
+    const int64_t segment = blockIdx.x;
+    column_sums<E, HELD> sums;
+    backward_rows<T, E, HELD>(sums, p, segment, p.offsets[segment] + (threadIdx.x >> 5),
+                              p.offsets[segment + 1], BACKWARD_WARPS<HELD>);
     if (!p.dshift) return;
     T *dscale = (T *)p.dscale + segment * p.dmod_stride;
     T *dshift = (T *)p.dshift + segment * p.dmod_stride;
-    block_columns<CHUNKS>(dw, shared, p.d,
-                          [=](int column, float v) { store1(dscale + column, v); });
-    block_columns<CHUNKS>(db, shared, p.d,
-                          [=](int column, float v) { store1(dshift + column, v); });
+    block_columns<E, HELD>(sums.dw, shared, p.d,
+                           [=](int column, float v) { store1(dscale + column, v); });
+    block_columns<E, HELD>(sums.db, shared, p.d,
+                           [=](int column, float v) { store1(dshift + column, v); });
 }
 
 /* Rows wider than 1024. dx alone: one warp a row, the row read twice. */
-template <typename T>
-static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernorm_args p, bool vec)
+template <typename T, int E>
+static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernorm_args p)
 {
-    int lane = threadIdx.x & 31;
-    int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
+    const int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
-    float mean = p.mean[row], rstd = p.rstd[row], sum_g = 0.f, sum_gx = 0.f;
-    float4 dy, xhat, factor, gain, shift;
-    for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-        upstream4<T>(dy, xhat, factor, p, row, column, mean, rstd, vec);
-        affine4<T>(gain, shift, p, row, column, vec);
-        float4 g = multiply4(dy, gain);
-        sum_g += sum4(g);
-        sum_gx += sum4(multiply4(g, xhat));
+    const dropout drop = residual_dropout(p);
+    const int64_t from = row * p.d, segment = p.scale ? p.segment[row] : 0;
+    const float mean = p.mean[row], rstd = p.rstd[row];
+    float g[E], xhat[E], gain[E], sum_g = 0.f, sum_gx = 0.f;
+    auto read =
+        [&](int64_t column) { /* g and xhat of a run, and what dropout keeps of it */
+                              uint32_t kept = read_input<T, E>(xhat, p, drop, from + column);
+                              widen(g, load_run<T, E>((const T *)p.dy + from + column, true));
+                              gain_run<T>(gain, p, segment, column);
+#pragma unroll
+                              for (int i = 0; i < E; i++) {
+                                  g[i] *= gain[i];
+                                  xhat[i] = (xhat[i] - mean) * rstd;
+                              }
+                              return kept;
+        };
+    for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+        read(column_of<E>(c));
+#pragma unroll
+        for (int i = 0; i < E; i++) {
+            sum_g += g[i];
+            sum_gx += g[i] * xhat[i];
+        }
     }
     sum_g = warp_sum(sum_g) / (float)p.d;
     sum_gx = warp_sum(sum_gx) / (float)p.d;
-    for (int64_t column = lane * 4; column < p.d; column += HELD_COLUMNS) {
-        upstream4<T>(dy, xhat, factor, p, row, column, mean, rstd, vec);
-        affine4<T>(gain, shift, p, row, column, vec);
-        float4 g = multiply4(dy, gain);
-        float4 dx = make_float4(
-            rstd * (g.x - sum_g - xhat.x * sum_gx), rstd * (g.y - sum_g - xhat.y * sum_gx),
-            rstd * (g.z - sum_g - xhat.z * sum_gx), rstd * (g.w - sum_g - xhat.w * sum_gx));
-        store_grads<T>(p, dx, factor, row * p.d + column, p.d - column, vec);
+    for (int64_t c = 0; column_of<E>(c) < p.d; c++) {
+        uint32_t kept = read(column_of<E>(c));
+        float dx[E];
+#pragma unroll
+        for (int i = 0; i < E; i++) dx[i] = rstd * (g[i] - sum_g - xhat[i] * sum_gx);
+        store_grads<T>(dx, p, from + column_of<E>(c), drop, kept, 0);
     }
 }
 
@@ -306,20 +477,18 @@ static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernor
 template <typename T>
 static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_args p)
 {
-    int64_t column = (int64_t)blockIdx.x * 128 + threadIdx.x, segment = blockIdx.y;
+    const int64_t column = (int64_t)blockIdx.x * 128 + threadIdx.x, segment = blockIdx.y;
     if (column >= p.d) return;
-    int64_t from = p.scale ? p.offsets[segment] : 0, to = p.scale ? p.offsets[segment + 1] : p.m;
+    const dropout drop = residual_dropout(p);
+    const int64_t from = p.scale ? p.offsets[segment] : 0;
+    const int64_t to = p.scale ? p.offsets[segment + 1] : p.m;
     float dw = 0.f, db = 0.f, dbias = 0.f;
     for (int64_t row = from; row < to; row++) {
-        int64_t at = row * p.d + column;
-        float x = load1((const T *)p.x + at), dy = load1((const T *)p.dy + at);
-        if (p.residual) {
-            float r = load1((const T *)p.residual + at);
-            if (p.drop.p > 0.f) r *= drop_factor4(p.drop, (uint64_t)at).x;
-            x += r;
-        }
+        const int64_t at = row * p.d + column;
+        float x[1], dy = load1((const T *)p.dy + at);
+        read_input<T, 1>(x, p, drop, at);
         if (p.dbias) dbias += load1((const T *)p.dresidual + at);
-        dw += dy * ((x - p.mean[row]) * p.rstd[row]);
+        dw += dy * ((x[0] - p.mean[row]) * p.rstd[row]);
         db += dy;
     }
     if (p.scale) {
@@ -332,61 +501,48 @@ static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_a
     }
 }
 
-/* Adds the column sums of the three parts of `partial` (rows, D) to dw, db and dbias, each in a
- * fixed order. Grid (ceil(D / 32), 3): a block takes 32 columns of one of the three; thread row y
- * adds every 32nd partial sum, then the 32 are added in order. */
-static __global__ void __launch_bounds__(32 * PARTIAL_ROWS)
-    sum_partials_kernel(float *dw, float *db, float *dbias, const float *partial, int rows,
-                        int64_t d)
-{
-    __shared__ float shared[PARTIAL_ROWS][33];
-    float *dst = blockIdx.y == 0 ? dw : blockIdx.y == 1 ? db : dbias;
-    if (!dst) return;
-    partial += blockIdx.y * rows * d;
-    int64_t column = (int64_t)blockIdx.x * 32 + threadIdx.x;
-    float sum = 0.f;
-    if (column < d) {
-#pragma unroll 8
-        for (int r = threadIdx.y; r < rows; r += PARTIAL_ROWS) sum += partial[r * d + column];
-    }
-    shared[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y > 0 || column >= d) return;
-    for (int y = 1; y < PARTIAL_ROWS; y++) sum += shared[y][threadIdx.x];
-    dst[column] += sum;
-}
-
 /* ---- host --------------------------------------------------------------------------------------
  */
 
-/* All rows and vectors that a layernorm touches can be moved four elements at a time. */
-static bool layernorm_vec(const nn_layernorm_args *p)
+/* All rows and vectors that a layernorm touches can be moved in runs of 16 bytes. */
+template <typename T> static bool in_runs(const nn_layernorm_args *p)
 {
-    const void *typed[] = {p->x, p->residual, p->y, p->dy, p->dx, p->dresidual, p->shift, p->scale};
-    bool vec = p->d % 4 == 0 && nn_cuda_vec4(p->w, NN_F32) && nn_cuda_vec4(p->b, NN_F32) &&
-               (!p->scale || p->mod_stride % 4 == 0);
-    for (size_t i = 0; i < sizeof typed / sizeof typed[0]; i++) {
-        vec = vec && nn_cuda_vec4(typed[i], p->dtype);
+    const void *moved[] = {p->x,         p->residual, p->y,     p->dy, p->dx,
+                           p->dresidual, p->shift,    p->scale, p->w,  p->b};
+    bool all = p->d % RUN<T> == 0 && (!p->scale || p->mod_stride % RUN<T> == 0);
+    for (size_t i = 0; i < sizeof moved / sizeof moved[0]; i++) {
+        all = all && nn_cuda_aligned16(moved[i]);
     }
-    return vec;
+    return all;
+}
+
+/* Calls f<T, E, HELD> by the width of rows and how they can be moved. */
+#define BY_WIDTH(f, cu, p)                                                                         \
+    do {                                                                                           \
+        const bool runs = in_runs<T>(p);                                                           \
+        if ((p)->d > 32 * MOST_HELD)                                                               \
+            runs ? f<T, RUN<T>, 0>(cu, p) : f<T, 1, 0>(cu, p);                                     \
+        else if (!runs)                                                                            \
+            f<T, 1, MOST_HELD>(cu, p);                                                             \
+        else if ((p)->d <= 32 * 8)                                                                 \
+            f<T, RUN<T>, 8>(cu, p);                                                                \
+        else if ((p)->d <= 32 * 16)                                                                \
+            f<T, RUN<T>, 16>(cu, p);                                                               \
+        else                                                                                       \
+            f<T, RUN<T>, MOST_HELD>(cu, p);                                                        \
+    } while (0)
+
+template <typename T, int E, int HELD> static void forward(nn_cuda *cu, const nn_layernorm_args *p)
+{
+    const int64_t most = (int64_t)cu->multiprocessors * FORWARD_BLOCKS<HELD>;
+    const unsigned blocks = (unsigned)nn_cuda_min(nn_cuda_ceil_div(p->m, FORWARD_WARPS), most);
+    layernorm_fwd_kernel<T, E, HELD><<<blocks, 32 * FORWARD_WARPS, 0, cu->stream>>>(*p);
+    nn_cuda_check(cu, cudaGetLastError(), "layernorm_fwd_kernel");
 }
 
 template <typename T> static void layernorm_fwd(nn_cuda *cu, const nn_layernorm_args *p)
 {
-    unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, WARPS);
-    bool vec = layernorm_vec(p);
-    int64_t chunks = nn_cuda_ceil_div(p->d, HELD_COLUMNS);
-    if (chunks <= 1)
-        layernorm_fwd_kernel<T, 1><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, vec);
-    else if (chunks <= 2)
-        layernorm_fwd_kernel<T, 2><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, vec);
-    else if (chunks <= 4)
-        layernorm_fwd_kernel<T, 4><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, vec);
-    else if (chunks <= 8)
-        layernorm_fwd_kernel<T, 8><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, vec);
-    else
-        layernorm_fwd_kernel<T, 0><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, vec);
-    nn_cuda_check(cu, cudaGetLastError(), "layernorm_fwd_kernel");
+    BY_WIDTH(forward, cu, p);
 }
 
 void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *p)
@@ -398,50 +554,47 @@ void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *p)
         layernorm_fwd<float>(nn_cuda_of(be), p);
 }
 
-template <typename T, int CHUNKS>
-static void held_bwd(nn_cuda *cu, const nn_layernorm_args *p, bool vec)
+template <typename T, int E> static void wide_backward(nn_cuda *cu, const nn_layernorm_args *p)
 {
+    if (p->dx && p->m > 0) {
+        wide_bwd_kernel<T, E>
+            <<<(unsigned)nn_cuda_ceil_div(p->m, WARPS), 32 * WARPS, 0, cu->stream>>>(*p);
+    }
+    if (p->scale ? p->dshift != NULL : (p->dw || p->db || p->dbias)) {
+        dim3 grid((unsigned)nn_cuda_ceil_div(p->d, 128), p->scale ? (unsigned)p->segments : 1);
+        wide_columns_kernel<T><<<grid, 128, 0, cu->stream>>>(*p);
+    }
+    nn_cuda_check(cu, cudaGetLastError(), "wide_bwd_kernel");
+}
+
+template <typename T, int E, int HELD>
+static void held_backward(nn_cuda *cu, const nn_layernorm_args *p)
+{
+    constexpr int ROWS = BACKWARD_WARPS<HELD>;
     if (p->scale) {
-        modulate_bwd_kernel<T, CHUNKS>
-            <<<(unsigned)p->segments, 32 * WARPS, 0, cu->stream>>>(*p, vec);
+        modulate_bwd_kernel<T, E, HELD><<<(unsigned)p->segments, 32 * ROWS, 0, cu->stream>>>(*p);
         nn_cuda_check(cu, cudaGetLastError(), "modulate_bwd_kernel");
         return;
     }
-    int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, WARPS),
-                                  nn_cuda_min(3 * cu->multiprocessors, MAX_BACKWARD_BLOCKS));
-    float *partial = (float *)cu->workspace;
-    layernorm_bwd_kernel<T, CHUNKS><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, partial, vec);
+    const int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, ROWS), cu->multiprocessors);
+    int group = 1; /* about the square root: as many groups as members */
+    while (group * group < blocks) group++;
+    layernorm_bwd_kernel<T, E, HELD>
+        <<<blocks, 32 * ROWS, 0, cu->stream>>>(*p, (float *)cu->workspace, group, cu->counters);
     nn_cuda_check(cu, cudaGetLastError(), "layernorm_bwd_kernel");
-    if (!p->dw && !p->db && !p->dbias) return;
-    dim3 threads(32, PARTIAL_ROWS), grid((unsigned)nn_cuda_ceil_div(p->d, 32), 3);
-    sum_partials_kernel<<<grid, threads, 0, cu->stream>>>(p->dw, p->db, p->dbias, partial, blocks,
-                                                          p->d);
-    nn_cuda_check(cu, cudaGetLastError(), "sum_partials_kernel");
+}
+
+template <typename T, int E, int HELD> static void backward(nn_cuda *cu, const nn_layernorm_args *p)
+{
+    if constexpr (HELD == 0)
+        wide_backward<T, E>(cu, p);
+    else
+        held_backward<T, E, HELD>(cu, p);
 }
 
 template <typename T> static void layernorm_bwd(nn_cuda *cu, const nn_layernorm_args *p)
 {
-    bool vec = layernorm_vec(p);
-    int64_t chunks = nn_cuda_ceil_div(p->d, HELD_COLUMNS);
-    if (chunks <= 1)
-        held_bwd<T, 1>(cu, p, vec);
-    else if (chunks <= 2)
-        held_bwd<T, 2>(cu, p, vec);
-    else if (chunks <= 4)
-        held_bwd<T, 4>(cu, p, vec);
-    else if (chunks <= 8)
-        held_bwd<T, 8>(cu, p, vec);
-    else {
-        if (p->dx && p->m > 0) {
-            wide_bwd_kernel<T>
-                <<<(unsigned)nn_cuda_ceil_div(p->m, WARPS), 32 * WARPS, 0, cu->stream>>>(*p, vec);
-        }
-        if (p->scale ? p->dshift != NULL : (p->dw || p->db || p->dbias)) {
-            dim3 grid((unsigned)nn_cuda_ceil_div(p->d, 128), p->scale ? (unsigned)p->segments : 1);
-            wide_columns_kernel<T><<<grid, 128, 0, cu->stream>>>(*p);
-        }
-        nn_cuda_check(cu, cudaGetLastError(), "wide_bwd_kernel");
-    }
+    BY_WIDTH(backward, cu, p);
 }
 
 void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *p)
