@@ -54,7 +54,8 @@ LIBS = $(LIBS_nn) $(LIBS_core) $(LIBS_cuda) -lpthread -lm
 # ---- objects ---------------------------------------------------------------------------------------
 SRC_core := $(wildcard core/*.c)
 SRC_nn   := $(wildcard nn/*.c nn/cpu/*.c)
-$(foreach f,motion metrics tmr models baselines reports eval,$(eval SRC_$(f) := $(wildcard $(f)/*.c)))
+SRC_eval := $(wildcard eval/*.c eval/commands/*.c)
+$(foreach f,motion metrics tmr models baselines reports,$(eval SRC_$(f) := $(wildcard $(f)/*.c)))
 CU_nn    := $(if $(filter 1,$(CUDA)),$(wildcard nn/cuda/*.cu))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(filter %.c,$(1))) $(patsubst %.cu,$(BUILD)/%.cu.o,$(filter %.cu,$(1)))
@@ -83,7 +84,7 @@ $(BUILD)/%.cu.o: %.cu
 
 # -MMD does not see what the assembler includes.
 $(BUILD)/reports/published.o: reports/published.json
-$(BUILD)/eval/cmd_reproduce.o: eval/reproduce_example.json
+$(BUILD)/eval/commands/cmd_reproduce.o: eval/reproduce_example.json
 
 define archive
 $(BUILD)/lib$(1).a: $(call obj,$(SRC_$(1)) $(CU_$(1)))

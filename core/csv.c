@@ -5,7 +5,7 @@
 #include <csv.h>
 #include <string.h>
 
-#define MAX_TEXT ((size_t)256 << 20)
+#include "core/text_priv.h"
 
 typedef struct table_reader {
     me_csv *out;
@@ -86,20 +86,14 @@ me_code me_csv_parse(me_csv *out, const char *text, size_t size, const char *nam
 {
     me_err local = {0}; /* the callbacks of libcsv cannot return a code */
     memset(out, 0, sizeof *out);
-    if (size > MAX_TEXT)
-        return me_fail(err, ME_EFORMAT, "%s: %zu bytes of CSV, more than the %zu that are read",
-                       name, size, MAX_TEXT);
-    if (size >= 3 &&
-        memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as Excel writes */
-        text += 3;
-        size -= 3;
-    }
+    me_code code = me_text_begin(&text, &size, "CSV", name, err);
+    if (code) return code;
     const char *nul = size ? memchr(text, '\0', size) : NULL;
     if (nul)
         return me_fail(err, ME_EFORMAT, "%s: a NUL at byte %zu (not a text file, or UTF-16?)", name,
                        (size_t)(nul - text));
     table_reader r = {out, NULL, 0, name, &local};
-    me_code code = make_room(&r, text, size);
+    code = make_room(&r, text, size);
     if (!code) code = read_table(&r, text, size);
     if (!code) code = local.code;
     if (!code && !out->rows)

@@ -227,22 +227,51 @@ static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path
     }
 }
 
+/* *fd must be closed with close_input even where this fails. */
+static me_code open_input(int *fd, struct stat *st, const char *path, me_err *err)
+{
+    *fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return fail_open(path, errno, err);
+    if (fstat(*fd, st) != 0) return me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));
+    return S_ISDIR(st->st_mode) ? me_fail(err, ME_EIO, "%s: expected a file, found a folder", path)
+                                : ME_OK;
+}
+
+static void close_input(int fd)
+{
+    if (fd >= 0 && fd != STDIN_FILENO) close(fd);
+}
+
 me_code me_bytes_open(me_bytes *out, const char *path, me_err *err)
 {
     *out = (me_bytes){0};
-    bool standard = strcmp(path, "-") == 0;
-    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_open(path, errno, err);
+    int fd;
     struct stat st;
-    me_code code = ME_OK;
-    if (fstat(fd, &st) != 0)
-        code = me_fail(err, ME_EIO, "%s: %s", path, strerror(errno));
-    else if (S_ISDIR(st.st_mode))
-        code = me_fail(err, ME_EIO, "%s: expected a file, found a folder", path);
-    else
+    me_code code = open_input(&fd, &st, path, err);
+    if (code == ME_OK)
         code = read_all(out, fd, S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 0,
-                        standard ? "standard input" : path, err);
-    if (!standard) close(fd);
+                        fd == STDIN_FILENO ? "standard input" : path, err);
+    close_input(fd);
+    if (code != ME_OK) me_bytes_close(out);
+    return code;
+}
+
+me_code me_bytes_open_start(me_bytes *out, const char *path, size_t most, me_err *err)
+{
+    *out = (me_bytes){0};
+    int fd;
+    struct stat st;
+    me_code code = open_input(&fd, &st, path, err);
+    if (code == ME_OK && !(out->data = allocate(most)))
+        code = me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, most);
+    while (code == ME_OK && out->size < most) {
+        ssize_t n = read(fd, out->data + out->size, most - out->size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) code = me_fail(err, ME_EIO, "%s: cannot read: %s", path, strerror(errno));
+        if (n <= 0) break;
+        out->size += (size_t)n;
+    }
+    close_input(fd);
     if (code != ME_OK) me_bytes_close(out);
     return code;
 }

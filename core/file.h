@@ -17,6 +17,8 @@ typedef struct me_bytes {
 /* Reads a regular file, pipe or "-" (stdin). Errors name the path and the cause, and for a missing
  * file what lies beside it with a similar name. */
 me_code me_bytes_open(me_bytes *out, const char *path, me_err *err);
+/* The first `most` bytes, or all where there are fewer. */
+me_code me_bytes_open_start(me_bytes *out, const char *path, size_t most, me_err *err);
 void me_bytes_close(me_bytes *b);
 /* Gives the whole pages before `end` back to the system where `end` lies in these bytes; what was
  * there must not be read any more. */

@@ -17,9 +17,9 @@
 #include <cjson/cJSON.h>
 
 #include "core/file.h"
+#include "core/text_priv.h"
 
 #define MAX_DEPTH 100
-#define MAX_TEXT ((size_t)256 << 20)
 #define MAX_NUMBER 63                                /* cJSON copies a number into 64 bytes */
 #define LARGEST_INTEGER ((int64_t)1 << DBL_MANT_DIG) /* up to here a double holds every integer */
 
@@ -371,20 +371,14 @@ me_code me_json_parse(me_value **out, me_arena *arena, const char *text, size_t 
 {
     me_err local = {0}; /* the converter needs to know whether it failed for want of memory */
     *out = NULL;
-    if (size > MAX_TEXT)
-        return me_fail(err, ME_EFORMAT, "%s: %zu bytes of JSON, more than the %zu that are read",
-                       name, size, MAX_TEXT);
-    if (size >= 3 &&
-        memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as Windows writes */
-        text += 3;
-        size -= 3;
-    }
+    me_code code = me_text_begin(&text, &size, "JSON", name, err);
+    if (code != ME_OK) return code;
     /* A number takes a character and a separator, so there are at most size / 2 + 1 of them. */
     unsigned char *integers = calloc(size / 16 + 1, 1);
     if (!integers) return me_fail_mem(err, name);
     scanner s = {(const unsigned char *)text, size, 0, name, 0, integers, 0, &local};
     cJSON *tree = NULL;
-    me_code code = scan_text(&s);
+    code = scan_text(&s);
     if (code == ME_OK) {
         tree = cJSON_ParseWithLength(text, size);
         converter c = {arena, integers, 0, name, &local};

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/pickle_priv.h"
 
 #define LARGEST_HEADER ((uint64_t)100 << 20)
+
+enum { HEAD = 10 }; /* bytes that tell the format: the length and what the header begins with */
 
 // clang-format off
 static const struct { const char *code; me_dtype dtype; } codes[] = {
@@ -27,7 +30,7 @@ static uint64_t header_length(const unsigned char *bytes)
 
 bool me_is_safetensors(const unsigned char *bytes, size_t size)
 {
-    return size >= 10 && bytes[8] == '{' && header_length(bytes) <= LARGEST_HEADER;
+    return size >= HEAD && bytes[8] == '{' && header_length(bytes) <= LARGEST_HEADER;
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -111,20 +114,50 @@ static me_code check_spans(span *spans, size_t n, size_t size, me_err *err)
     return ME_OK;
 }
 
+static me_code parse_header(me_value **out, me_arena *arena, const unsigned char *bytes,
+                            size_t size, me_err *err)
+{
+    const uint64_t length = header_length(bytes);
+    if (length > size - 8)
+        return me_fail(err, ME_EFORMAT, "the header wants %" PRIu64 " bytes, %zu are left", length,
+                       size - 8);
+    me_code code =
+        me_json_parse(out, arena, (const char *)bytes + 8, (size_t)length, "the header", err);
+    if (code == ME_OK && (*out)->kind != ME_DICT)
+        code = me_fail(err, ME_EFORMAT, "the header is no JSON object");
+    return code;
+}
+
+me_code me_safetensors_metadata(me_value **out, me_arena *arena, const char *path, me_err *err)
+{
+    me_bytes b;
+    me_value *header = NULL;
+    *out = NULL;
+    me_code code = me_bytes_open_start(&b, path, HEAD, err);
+    if (code != ME_OK) return code;
+    const bool ours = me_is_safetensors(b.data, b.size);
+    const size_t length = ours ? (size_t)header_length(b.data) : 0;
+    me_bytes_close(&b);
+    if (!ours) return ME_OK;
+    code = me_bytes_open_start(&b, path, 8 + length, err);
+    if (code != ME_OK) return code;
+    code = b.size < HEAD ? me_fail(err, ME_EFORMAT, "not a safetensors file")
+                         : parse_header(&header, arena, b.data, b.size, err);
+    me_bytes_close(&b);
+    if (code != ME_OK) return me_err_prefix(err, "%s", path);
+    *out = me_dict_get(header, "__metadata__");
+    return ME_OK;
+}
+
 me_code me_safetensors_parse(me_value **tensors, me_value **metadata, me_arena *arena,
                              const unsigned char *bytes, size_t size, me_err *err)
 {
     *tensors = *metadata = NULL;
     if (!me_is_safetensors(bytes, size)) return me_fail(err, ME_EFORMAT, "not a safetensors file");
-    uint64_t length = header_length(bytes);
-    if (length > size - 8)
-        return me_fail(err, ME_EFORMAT, "the header wants %" PRIu64 " bytes, %zu are left", length,
-                       size - 8);
+    const uint64_t length = header_length(bytes);
     me_value *header;
-    me_code code =
-        me_json_parse(&header, arena, (const char *)bytes + 8, (size_t)length, "the header", err);
+    me_code code = parse_header(&header, arena, bytes, size, err);
     if (code != ME_OK) return code;
-    if (header->kind != ME_DICT) return me_fail(err, ME_EFORMAT, "the header is no JSON object");
     size_t n = header->as.dict.length, spans_used = 0;
     span *spans = ME_NEW_ARRAY(arena, n, span);
     me_value *result = me_value_new(arena, ME_DICT);

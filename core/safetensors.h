@@ -10,6 +10,9 @@ bool me_is_safetensors(const unsigned char *bytes, size_t size);
  */
 me_code me_safetensors_parse(me_value **tensors, me_value **metadata, me_arena *arena,
                              const unsigned char *bytes, size_t size, me_err *err);
+/* What a file says of itself, by its header alone: the tensors may be large. NULL where it says
+ * nothing, or is of another format. */
+me_code me_safetensors_metadata(me_value **out, me_arena *arena, const char *path, me_err *err);
 
 /* `tensors`: dict name -> array, written in that order without gaps, the first at a multiple of 64
  * bytes; `metadata`: dict of strings or NULL. Atomic. */

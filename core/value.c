@@ -102,8 +102,8 @@ static bool grow(me_arena *arena, me_value ***a, me_value ***b, size_t length, s
 
 me_code me_list_append(me_arena *arena, me_value *list, me_value *item, me_err *err)
 {
-    assert(list && list->kind == ME_LIST);
-    if (!item ||
+    assert(!list || list->kind == ME_LIST);
+    if (!list || !item ||
         !grow(arena, &list->as.list.items, NULL, list->as.list.length, &list->as.list.capacity))
         return me_fail_mem(err, "a list");
     list->as.list.items[list->as.list.length++] = item;
@@ -112,8 +112,8 @@ me_code me_list_append(me_arena *arena, me_value *list, me_value *item, me_err *
 
 me_code me_dict_append(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err)
 {
-    assert(dict && dict->kind == ME_DICT);
-    if (!key || !value ||
+    assert(!dict || dict->kind == ME_DICT);
+    if (!dict || !key || !value ||
         !grow(arena, &dict->as.dict.keys, &dict->as.dict.values, dict->as.dict.length,
               &dict->as.dict.capacity))
         return me_fail_mem(err, "a dictionary");
@@ -147,8 +147,8 @@ bool me_key_equals(const me_value *a, const me_value *b)
 
 me_code me_dict_set(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err)
 {
-    assert(dict && dict->kind == ME_DICT);
-    if (!key || !value) return me_fail_mem(err, "a dictionary");
+    assert(!dict || dict->kind == ME_DICT);
+    if (!dict || !key || !value) return me_fail_mem(err, "a dictionary");
     for (size_t i = 0; i < dict->as.dict.length; i++)
         if (me_key_equals(dict->as.dict.keys[i], key)) {
             dict->as.dict.values[i] = value;

@@ -106,6 +106,7 @@ me_value *me_value_bool(me_arena *arena, bool b);
 /* A contiguous array over the caller's data, which must outlive the value. */
 me_value *me_value_array(me_arena *arena, me_dtype dtype, int ndim, const int64_t *shape,
                          const void *data);
+/* Of what follows, an argument that is NULL is memory that ran out when it was made. */
 me_code me_list_append(me_arena *arena, me_value *list, me_value *item, me_err *err);
 me_code me_dict_set(me_arena *arena, me_value *dict, me_value *key, me_value *value, me_err *err);
 me_code me_dict_put(me_arena *arena, me_value *dict, const char *key, me_value *value, me_err *err);

@@ -1,5 +1,6 @@
 /* eval/commands.h: the commands of the program, in the order of `mebench help`. To add one: a file
- * eval/cmd_NAME.c that defines `const eval_command eval_command_NAME`, and its name in the list.
+ * eval/commands/cmd_NAME.c that defines `const eval_command eval_command_NAME`, and its name in the
+ * list.
  *
  * A command has one option table (core/opt.h), which gives its parsing and its --help. main()
  * parses, calls, prints errors and turns their code into the exit status; a command writes nothing

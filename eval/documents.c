@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "metrics/result.h"
@@ -155,12 +156,6 @@ me_code eval_document_baselines(me_value **out, me_arena *arena, const me_value 
     return code;
 }
 
-static me_code put(me_arena *arena, me_value *dict, const char *key, const me_value *v, me_err *err)
-{
-    return dict && v ? me_dict_put(arena, dict, key, (me_value *)v, err)
-                     : me_fail_mem(err, "a document");
-}
-
 me_code eval_document_shared(me_value *to, me_arena *arena, const me_value *document, me_err *err)
 {
     static const char *const samples[] = {"dataset", "split_keys", "evaluated", "missing", NULL};
@@ -168,13 +163,13 @@ me_code eval_document_shared(me_value *to, me_arena *arena, const me_value *docu
                                        "tmr_sha256",  "benchmark", "gelu",  NULL};
     me_value *part;
     me_code code = eval_document_pick(&part, arena, me_dict_get(document, "samples"), samples, err);
-    if (!code) code = put(arena, to, "samples", part, err);
+    if (!code) code = me_dict_put(arena, to, "samples", part, err);
     if (!code)
         code = eval_document_protocols(&part, arena, me_dict_get(document, "protocols"), err);
-    if (!code) code = put(arena, to, "protocols", part, err);
+    if (!code) code = me_dict_put(arena, to, "protocols", part, err);
     if (!code)
         code = eval_document_pick(&part, arena, me_dict_get(document, "provenance"), kept, err);
-    return code ? code : put(arena, to, "provenance", part, err);
+    return code ? code : me_dict_put(arena, to, "provenance", part, err);
 }
 
 static bool name_taken(const me_value *rows, const char *name)
@@ -192,11 +187,12 @@ me_code eval_document_row(me_value **out, me_arena *arena, me_value *rows, const
     const me_value *provenance = me_dict_get(document, "provenance");
     if (name_taken(rows, name)) name = me_arena_printf(arena, "%s (%s)", name, file);
     *out = me_value_new(arena, ME_DICT);
-    if (!name || !*out) return me_fail_mem(err, "a document");
-    me_code code = put(arena, *out, "name", me_value_string(arena, name), err);
-    if (!code) code = put(arena, *out, "file", me_value_string(arena, file), err);
-    for (size_t i = 0; i < sizeof facts / sizeof *facts && !code; i++)
+    me_builder b = {arena, err, ME_OK};
+    me_put_text(&b, *out, "name", name);
+    me_put_text(&b, *out, "file", file);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         if (me_dict_get(provenance, facts[i]))
-            code = put(arena, *out, facts[i], me_dict_get(provenance, facts[i]), err);
-    return code ? code : me_list_append(arena, rows, *out, err);
+            me_put(&b, *out, facts[i], me_dict_get(provenance, facts[i]));
+    me_append(&b, rows, *out);
+    return b.code;
 }

@@ -130,8 +130,7 @@ static me_value *dict_of(const reader *r)
 
 static me_code put(const reader *r, me_value *dict, const char *key, const me_value *v)
 {
-    return dict && v ? me_dict_put(r->arena, dict, key, (me_value *)v, r->err)
-                     : me_fail_mem(r->err, "a study");
+    return me_dict_put(r->arena, dict, key, (me_value *)v, r->err);
 }
 
 static me_code put_text(const reader *r, me_value *dict, const char *key, const char *text)

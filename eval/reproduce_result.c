@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/json.h"
 #include "eval/documents.h"
 #include "eval/reproduce.h"
@@ -21,39 +22,15 @@ static const char *const protocols[] = {"batch32", "full"};
 static const char *const directions[] = {"generated_to_target", "generated_to_source"};
 
 typedef struct builder {
+    me_builder base;
     const eval_study *study;
-    me_arena *arena;
-    me_err *err;
-    me_code code;            /* of the first failure */
     me_value *const *result; /* of all runs, row after row */
     me_value *doc;
 } builder;
 
-static void put(builder *b, me_value *dict, const char *key, me_value *value)
-{
-    if (b->code) return;
-    b->code = dict && value ? me_dict_put(b->arena, dict, key, value, b->err)
-                            : me_fail_mem(b->err, "the table");
-}
-
-static void append(builder *b, me_value *list, me_value *value)
-{
-    if (b->code) return;
-    b->code = list && value ? me_list_append(b->arena, list, value, b->err)
-                            : me_fail_mem(b->err, "the table");
-}
-
 static me_value *make(builder *b, me_kind kind)
 {
-    return me_value_new(b->arena, kind);
-}
-
-static me_value *pair(builder *b, double lo, double hi)
-{
-    me_value *list = make(b, ME_LIST);
-    append(b, list, me_value_float(b->arena, lo));
-    append(b, list, me_value_float(b->arena, hi));
-    return list;
+    return me_value_new(b->base.arena, kind);
 }
 
 /* ---- intervals ---------------------------------------------------------------------------------
@@ -110,15 +87,15 @@ static me_code intervals_over_queries(builder *b, me_value *to, const eval_study
     me_arena_init(&arena);
     metric_sink *sink = ME_NEW(&arena, metric_sink);
     double lo[METRIC_MAX_COLUMNS], hi[METRIC_MAX_COLUMNS];
-    me_code code = sink ? ME_OK : me_fail_mem(b->err, "intervals");
+    me_code code = sink ? ME_OK : me_fail_mem(b->base.err, "intervals");
     for (int run = 0; run < row->runs && !code; run++)
-        code = add_columns(sink, row, run, batch, direction, &arena, b->err);
+        code = add_columns(sink, row, run, batch, direction, &arena, b->base.err);
     if (!code && sink->n > 0)
         code = metric_bootstrap(lo, hi, sink->column, sink->columns, sink->n, sink->n, RESAMPLES, 0,
-                                b->err);
+                                b->base.err);
     for (int c = 0; !code && sink->n > 0 && c < sink->columns; c++)
         if (sink->column[c].aggregate == METRIC_MEAN)
-            put(b, to, sink->column[c].label, pair(b, lo[c], hi[c]));
+            me_put_pair(&b->base, to, sink->column[c].label, lo[c], hi[c]);
     me_arena_release(&arena);
     return code;
 }
@@ -139,13 +116,13 @@ static void add_number(builder *b, me_value *const parts[4], const char *label,
 {
     const double mean = metric_mean(values, n), sd = metric_sd(values, n);
     me_value *each = make(b, ME_LIST);
-    for (int i = 0; i < n; i++) append(b, each, me_value_float(b->arena, values[i]));
-    put(b, parts[0], label, me_value_float(b->arena, mean));
+    for (int i = 0; i < n; i++) me_append(&b->base, each, me_value_float(b->base.arena, values[i]));
+    me_put_float(&b->base, parts[0], label, mean);
     if (n < 2) return;
     const double half = student(n - 1) * sd / sqrt(n);
-    put(b, parts[1], label, me_value_float(b->arena, sd));
-    put(b, parts[2], label, pair(b, mean - half, mean + half));
-    put(b, parts[3], label, each);
+    me_put_float(&b->base, parts[1], label, sd);
+    me_put_pair(&b->base, parts[2], label, mean - half, mean + half);
+    me_put(&b->base, parts[3], label, each);
 }
 
 static void add_block(builder *b, me_value *to, const eval_study_row *row, me_value *const *result,
@@ -153,12 +130,12 @@ static void add_block(builder *b, me_value *to, const eval_study_row *row, me_va
 {
     const char *protocol = protocols[p], *direction = directions[d];
     const me_value *first = block_of(result[0], protocol, direction);
-    double *values = ME_NEW_ARRAY(b->arena, row->runs, double);
+    double *values = ME_NEW_ARRAY(b->base.arena, row->runs, double);
     me_value *m = make(b, ME_DICT), *sd = make(b, ME_DICT), *ci = make(b, ME_DICT);
     me_value *each = make(b, ME_DICT), *queries = make(b, ME_DICT);
     if (!first) return;
     if (!values || !m || !queries) {
-        b->code = me_fail_mem(b->err, "the table");
+        b->base.code = me_fail_mem(b->base.err, "the table");
         return;
     }
     for (int c = 0; c < REPORT_COLUMNS; c++) {
@@ -174,56 +151,57 @@ static void add_block(builder *b, me_value *to, const eval_study_row *row, me_va
     }
     const me_value *own = me_dict_get(first, "ci95");
     if (row->runs < 2) {
-        if (own) put(b, m, "ci95", (me_value *)own);
+        if (own) me_put(&b->base, m, "ci95", own);
     } else {
-        put(b, m, "ci95", ci);
-        put(b, m, "sd", sd);
-        put(b, m, "seeds", each);
-        if (own && !b->code) b->code = intervals_over_queries(b, queries, row, p == 0, d);
-        if (own) put(b, m, "ci95_queries", queries);
+        me_put(&b->base, m, "ci95", ci);
+        me_put(&b->base, m, "sd", sd);
+        me_put(&b->base, m, "seeds", each);
+        if (own && !b->base.code) b->base.code = intervals_over_queries(b, queries, row, p == 0, d);
+        if (own) me_put(&b->base, m, "ci95_queries", queries);
     }
-    put(b, to, direction, m);
+    me_put(&b->base, to, direction, m);
 }
 
 /* FID over the runs; an interval over seeds where there are several. */
 static void add_fid(builder *b, me_value *to, const eval_study_row *row, me_value *const *result)
 {
-    double *values = ME_NEW_ARRAY(b->arena, row->runs, double);
+    double *values = ME_NEW_ARRAY(b->base.arena, row->runs, double);
     me_value *fid = make(b, ME_DICT);
     if (!values || !fid) {
-        b->code = me_fail_mem(b->err, "the table");
+        b->base.code = me_fail_mem(b->base.err, "the table");
         return;
     }
     for (int i = 0; i < row->runs; i++) {
         values[i] = metric_result_number(me_dict_get(result[i], "fid"), "value");
         if (isnan(values[i])) return;
     }
-    put(b, fid, "value", me_value_float(b->arena, metric_mean(values, row->runs)));
-    if (row->runs > 1) put(b, fid, "sd", me_value_float(b->arena, metric_sd(values, row->runs)));
-    put(b, to, "fid", fid);
+    me_put_float(&b->base, fid, "value", metric_mean(values, row->runs));
+    if (row->runs > 1) me_put_float(&b->base, fid, "sd", metric_sd(values, row->runs));
+    me_put(&b->base, to, "fid", fid);
 }
 
 static me_value *row_value(builder *b, const eval_study_row *row, me_value *const *result)
 {
     me_value *v = make(b, ME_DICT), *seeds = make(b, ME_LIST), *paths = make(b, ME_LIST);
     me_value *both = make(b, ME_DICT);
-    put(b, v, "name", me_value_string(b->arena, row->name));
-    if (row->about) put(b, v, "about", me_value_string(b->arena, row->about));
-    if (row->published) put(b, v, "published", me_value_string(b->arena, row->published));
+    me_put_text(&b->base, v, "name", row->name);
+    if (row->about) me_put_text(&b->base, v, "about", row->about);
+    if (row->published) me_put_text(&b->base, v, "published", row->published);
     for (int i = 0; i < row->runs; i++) {
-        if (row->run[i].seed >= 0) append(b, seeds, me_value_int(b->arena, row->run[i].seed));
-        append(b, paths, me_value_string(b->arena, row->run[i].path));
+        if (row->run[i].seed >= 0)
+            me_append(&b->base, seeds, me_value_int(b->base.arena, row->run[i].seed));
+        me_append(&b->base, paths, me_value_string(b->base.arena, row->run[i].path));
     }
-    put(b, v, "seeds", seeds);
-    put(b, v, "trained", me_value_bool(b->arena, row->trained));
-    put(b, v, "interval", me_value_string(b->arena, row->runs > 1 ? "seeds" : "queries"));
-    put(b, v, "results", paths);
-    for (int p = 0; p < 2 && !b->code; p++) {
+    me_put(&b->base, v, "seeds", seeds);
+    me_put(&b->base, v, "trained", me_value_bool(b->base.arena, row->trained));
+    me_put_text(&b->base, v, "interval", row->runs > 1 ? "seeds" : "queries");
+    me_put(&b->base, v, "results", paths);
+    for (int p = 0; p < 2 && !b->base.code; p++) {
         me_value *protocol = make(b, ME_DICT);
-        for (int d = 0; d < 2 && !b->code; d++) add_block(b, protocol, row, result, p, d);
-        put(b, both, protocols[p], protocol);
+        for (int d = 0; d < 2 && !b->base.code; d++) add_block(b, protocol, row, result, p, d);
+        me_put(&b->base, both, protocols[p], protocol);
     }
-    put(b, v, "protocols", both);
+    me_put(&b->base, v, "protocols", both);
     add_fid(b, v, row, result);
     return v;
 }
@@ -248,7 +226,7 @@ static me_code check_same(const builder *b, const char *title, const me_value *r
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         const char *first = text_at(b->result[0], paths[i][0]), *now = text_at(result, paths[i][0]);
         if (strcmp(first, now) != 0)
-            return me_fail(b->err, ME_EDATA,
+            return me_fail(b->base.err, ME_EDATA,
                            "%s: another %s (%.16s) than that of the first row (%.16s); rows of one "
                            "table need the same",
                            title, paths[i][1], now, first);
@@ -261,15 +239,15 @@ static me_code read_results(builder *b)
     const eval_study *s = b->study;
     int64_t runs = 0, at = 0;
     for (int64_t i = 0; i < s->rows; i++) runs += s->row[i].runs;
-    me_value **result = ME_NEW_ARRAY(b->arena, runs, me_value *);
-    if (!result) return me_fail_mem(b->err, "the table");
+    me_value **result = ME_NEW_ARRAY(b->base.arena, runs, me_value *);
+    if (!result) return me_fail_mem(b->base.err, "the table");
     b->result = result;
     for (int64_t i = 0; i < s->rows; i++)
         for (int k = 0; k < s->row[i].runs; k++) {
-            const char *path = me_path_join(b->arena, s->row[i].run[k].folder, "result.json");
-            me_code code = path ? me_json_read(&result[at], b->arena, path, b->err)
-                                : me_fail_mem(b->err, "the table");
-            if (!code) code = metric_result_check(result[at], path, b->err);
+            const char *path = me_path_join(b->base.arena, s->row[i].run[k].folder, "result.json");
+            me_code code = path ? me_json_read(&result[at], b->base.arena, path, b->base.err)
+                                : me_fail_mem(b->base.err, "the table");
+            if (!code) code = metric_result_check(result[at], path, b->base.err);
             if (!code) code = check_same(b, path, result[at]);
             if (code) return code;
             at++;
@@ -285,21 +263,21 @@ static void put_shared(builder *b)
                                        "keys_sha256", NULL};
     const me_value *first = b->result[0];
     me_value *shared, *trivial, *provenance;
-    if (b->code) return;
-    b->code = eval_document_protocols(&shared, b->arena, me_dict_get(first, "protocols"), b->err);
-    if (!b->code)
-        b->code =
-            eval_document_baselines(&trivial, b->arena, me_dict_get(first, "baselines"), b->err);
-    if (!b->code)
-        b->code = eval_document_pick(&provenance, b->arena, me_dict_get(first, "provenance"), kept,
-                                     b->err);
-    if (b->code) return;
-    if (b->study->benchmark)
-        put(b, provenance, "benchmark", me_value_string(b->arena, b->study->benchmark));
-    put(b, b->doc, "samples", me_dict_get(first, "samples"));
-    put(b, b->doc, "protocols", shared);
-    put(b, b->doc, "baselines", trivial);
-    put(b, b->doc, "provenance", provenance);
+    if (b->base.code) return;
+    b->base.code = eval_document_protocols(&shared, b->base.arena, me_dict_get(first, "protocols"),
+                                           b->base.err);
+    if (!b->base.code)
+        b->base.code = eval_document_baselines(&trivial, b->base.arena,
+                                               me_dict_get(first, "baselines"), b->base.err);
+    if (!b->base.code)
+        b->base.code = eval_document_pick(&provenance, b->base.arena,
+                                          me_dict_get(first, "provenance"), kept, b->base.err);
+    if (b->base.code) return;
+    if (b->study->benchmark) me_put_text(&b->base, provenance, "benchmark", b->study->benchmark);
+    me_put(&b->base, b->doc, "samples", me_dict_get(first, "samples"));
+    me_put(&b->base, b->doc, "protocols", shared);
+    me_put(&b->base, b->doc, "baselines", trivial);
+    me_put(&b->base, b->doc, "provenance", provenance);
 }
 
 /* Warnings are the same where they end alike, "[trap 12]", or where they are equal. */
@@ -335,12 +313,12 @@ static void put_row_warnings(builder *b, me_value *list, const eval_study_row *r
                 before += has && i < k;
             }
             if (!text || before) continue;
-            char *line =
-                row->runs < 2
-                    ? me_arena_printf(b->arena, "%s: %s", row->name, text)
-                    : me_arena_printf(b->arena, "%s, seed %lld (%d of %d seeds): %s", row->name,
-                                      (long long)row->run[k].seed, runs, row->runs, text);
-            append(b, list, line ? me_value_string(b->arena, line) : NULL);
+            char *line = row->runs < 2
+                             ? me_arena_printf(b->base.arena, "%s: %s", row->name, text)
+                             : me_arena_printf(b->base.arena, "%s, seed %lld (%d of %d seeds): %s",
+                                               row->name, (long long)row->run[k].seed, runs,
+                                               row->runs, text);
+            me_append(&b->base, list, line ? me_value_string(b->base.arena, line) : NULL);
         }
     }
 }
@@ -351,27 +329,27 @@ static void put_warnings(builder *b)
     const eval_study_row *row = b->study->row;
     for (int64_t i = 0, at = 0; i < b->study->rows; at += row[i++].runs)
         put_row_warnings(b, list, &row[i], b->result + at);
-    put(b, b->doc, "warnings", list);
+    me_put(&b->base, b->doc, "warnings", list);
 }
 
 me_code eval_study_result(me_value **out, const eval_study *study, me_arena *arena, me_err *err)
 {
-    builder b = {.study = study, .arena = arena, .err = err};
+    builder b = {.base = {arena, err, ME_OK}, .study = study};
     me_value *rows = me_value_new(arena, ME_LIST);
     int64_t at = 0;
-    b.code = read_results(&b);
-    if (b.code) return b.code;
+    b.base.code = read_results(&b);
+    if (b.base.code) return b.base.code;
     b.doc = me_value_new(arena, ME_DICT);
-    put(&b, b.doc, "schema", me_value_string(arena, REPORT_REPRODUCTION_SCHEMA));
-    put(&b, b.doc, "name", me_value_string(arena, study->name));
+    me_put_text(&b.base, b.doc, "schema", REPORT_REPRODUCTION_SCHEMA);
+    me_put_text(&b.base, b.doc, "name", study->name);
     put_shared(&b);
-    for (int64_t i = 0; i < study->rows && !b.code; i++) {
-        append(&b, rows, row_value(&b, &study->row[i], b.result + at));
+    for (int64_t i = 0; i < study->rows && !b.base.code; i++) {
+        me_append(&b.base, rows, row_value(&b, &study->row[i], b.result + at));
         at += study->row[i].runs;
     }
-    put(&b, b.doc, "rows", rows);
+    me_put(&b.base, b.doc, "rows", rows);
     put_warnings(&b);
-    put(&b, b.doc, "plan", (me_value *)study->plan);
+    me_put(&b.base, b.doc, "plan", study->plan);
     *out = b.doc;
-    return b.code;
+    return b.base.code;
 }

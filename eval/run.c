@@ -48,7 +48,7 @@ static me_code open_generated(eval_state *s, const baseline **own, me_err *err)
 {
     eval_run *r = s->run;
     const eval_options *o = s->options;
-    me_code code = eval_select(&r->match, &r->arena, &r->dataset, o->split, o->subset, err);
+    me_code code = eval_select(&r->selected, &r->arena, &r->dataset, o->split, o->subset, err);
     if (code) return code;
     const char *name = behind(o->generated, baseline_prefix);
     *own = name ? baseline_find(name) : NULL;
@@ -60,7 +60,7 @@ static me_code open_generated(eval_state *s, const baseline **own, me_err *err)
     code = motion_set_open(&r->set, o->generated, err);
     if (code) return code;
     warn_notes(s, &r->set.notes);
-    code = eval_match_samples(&r->match, &r->arena, &r->dataset, &r->set, err);
+    code = eval_selection_match(&r->selected, &r->arena, &r->dataset, &r->set, err);
     return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
 }
 
@@ -71,22 +71,22 @@ static me_code make_generated(eval_state *s, const baseline *own, me_err *err)
     const eval_options *o = s->options;
     const char *editor = behind(o->generated, editor_prefix);
     if (!own && !editor) return ME_OK;
-    motion_clip *clips = ME_NEW_ARRAY(&r->arena, r->match.n, motion_clip);
+    motion_clip *clips = ME_NEW_ARRAY(&r->arena, r->selected.n, motion_clip);
     if (!clips) return me_fail_mem(err, "generated motions");
-    r->match.clip = clips;
-    r->match.generated = r->match.n;
+    r->selected.clip = clips;
+    r->selected.generated = r->selected.n;
     if (editor) {
         const eval_editing_job job = {.model = editor,
                                       .device = o->device,
                                       .threads = o->threads,
                                       .data = &r->dataset,
-                                      .selected = r->match.pair,
-                                      .n = r->match.n};
+                                      .selected = r->selected.pair,
+                                      .n = r->selected.n};
         return eval_editing_make(clips, &r->arena, &job, s->log, err);
     }
     const baseline_input in = {.dataset = &r->dataset,
-                               .selected = r->match.pair,
-                               .n = r->match.n,
+                               .selected = r->selected.pair,
+                               .n = r->selected.n,
                                .seed = o->seed,
                                .encoder = &r->encoder,
                                .be = r->be,
@@ -98,18 +98,18 @@ static me_code make_generated(eval_state *s, const baseline *own, me_err *err)
     return code ? me_err_prefix(err, "%s", o->generated) : ME_OK;
 }
 
-static me_code refuse_incomplete(const eval_match *m, me_err *err)
+static me_code refuse_incomplete(const eval_selection *sel, me_err *err)
 {
-    if (m->missing_n)
+    if (sel->missing_n)
         return me_fail(
             err, ME_EDATA,
             "--strict: %lld of %lld keys have no sample, the first being %s (and %lld samples "
             "have no key)",
-            (long long)m->missing_n, (long long)(m->n + m->missing_n), m->missing[0],
-            (long long)m->extra_n);
-    if (m->extra_n)
+            (long long)sel->missing_n, (long long)(sel->n + sel->missing_n), sel->missing[0],
+            (long long)sel->extra_n);
+    if (sel->extra_n)
         return me_fail(err, ME_EDATA, "--strict: %lld samples have no key, the first being %s",
-                       (long long)m->extra_n, m->extra[0]);
+                       (long long)sel->extra_n, sel->extra[0]);
     return ME_OK;
 }
 
@@ -125,7 +125,7 @@ static me_code open_inputs(eval_state *s, me_err *err)
     warn_notes(s, &r->dataset.notes);
     const baseline *own;
     if ((code = open_generated(s, &own, err))) return code;
-    if (o->strict && (code = refuse_incomplete(&r->match, err)))
+    if (o->strict && (code = refuse_incomplete(&r->selected, err)))
         return me_err_prefix(err, "%s", o->generated);
     if ((code = nn_backend_open(&r->be, o->device ? o->device : "auto", o->threads, err)))
         return code;
@@ -141,31 +141,31 @@ static const double degrees = 57.29577951308232; /* of a radian */
 
 static me_code collect_facts(eval_state *s, me_err *err)
 {
-    const eval_match *m = &s->run->match;
+    const eval_selection *sel = &s->run->selected;
     const motion_pair *pairs = s->run->dataset.pairs;
     eval_facts *f = &s->facts;
-    double *heading = malloc(3 * (size_t)m->n * sizeof *heading);
+    double *heading = malloc(3 * (size_t)sel->n * sizeof *heading);
     if (!heading) return me_fail_mem(err, "headings");
-    for (int64_t i = 0; i < m->n; i++) {
-        const motion_pair *p = &pairs[m->pair[i]];
-        const motion_clip *g = &m->clip[i];
+    for (int64_t i = 0; i < sel->n; i++) {
+        const motion_pair *p = &pairs[sel->pair[i]];
+        const motion_clip *g = &sel->clip[i];
         if (g->frames < 1) {
             free(heading);
             return me_fail(err, ME_EDATA, "generated %s: no frames", p->key);
         }
         const int64_t scored = g->frames < p->target.frames ? g->frames : p->target.frames;
         heading[i] = motion_heading(p->source.pose);
-        heading[m->n + i] = motion_heading(p->target.pose);
-        heading[2 * m->n + i] = motion_heading(g->pose);
+        heading[sel->n + i] = motion_heading(p->target.pose);
+        heading[2 * sel->n + i] = motion_heading(g->pose);
         f->cut += g->frames > p->target.frames;
         f->shorter += g->frames < p->target.frames;
         f->one_frame += g->frames == 1;
         f->deviation = fmax(f->deviation, motion_orthonormal_deviation(g->pose, scored));
     }
-    f->heading_source = motion_circular_mean(heading, m->n) * degrees;
-    f->heading_target = motion_circular_mean(heading + m->n, m->n) * degrees;
-    f->heading_generated = motion_circular_mean(heading + 2 * m->n, m->n) * degrees;
-    f->match = m;
+    f->heading_source = motion_circular_mean(heading, sel->n) * degrees;
+    f->heading_target = motion_circular_mean(heading + sel->n, sel->n) * degrees;
+    f->heading_generated = motion_circular_mean(heading + 2 * sel->n, sel->n) * degrees;
+    f->selected = sel;
     f->dataset = s->options->dataset;
     f->generated = s->options->generated;
     f->ignored = s->run->set.ignored;
@@ -207,8 +207,8 @@ static me_code copy_clip(motion_clip *out, me_arena *arena, const motion_clip *i
 static me_code clip_of_role(tmr_clip *out, eval_state *s, eval_role role, int64_t i, me_err *err)
 {
     eval_run *r = s->run;
-    const motion_pair *p = &r->dataset.pairs[r->match.pair[i]];
-    const motion_clip *clip = &r->match.clip[i];
+    const motion_pair *p = &r->dataset.pairs[r->selected.pair[i]];
+    const motion_clip *clip = &r->selected.clip[i];
     motion_clip made;
     me_code code = ME_OK;
     int64_t keep = p->target.frames;
@@ -247,7 +247,7 @@ static me_code clip_of_role(tmr_clip *out, eval_state *s, eval_role role, int64_
 static me_code embed_roles(eval_state *s, me_err *err)
 {
     eval_run *r = s->run;
-    const int64_t n = r->match.n, width = r->encoder.config.width;
+    const int64_t n = r->selected.n, width = r->encoder.config.width;
     tmr_clip *clips = malloc(EVAL_ROLES * (size_t)n * sizeof *clips);
     float *out = me_arena_alloc(&r->arena, EVAL_ROLES * (size_t)n, (size_t)width * sizeof *out);
     me_code code = clips && out ? ME_OK : me_fail_mem(err, "embeddings");
@@ -291,9 +291,9 @@ static metric_options scoring(const eval_options *o, bool row)
 static metric_set set_of(const eval_run *r, const float *source, const float *target,
                          const float *generated)
 {
-    return (metric_set){.n = r->match.n,
+    return (metric_set){.n = r->selected.n,
                         .dim = r->encoder.config.width,
-                        .keys = r->match.keys,
+                        .keys = r->selected.keys,
                         .source = source,
                         .target = target,
                         .generated = generated};
@@ -315,7 +315,7 @@ static int64_t ranks_that_differ(const metric_block *a, const metric_block *b, i
 static me_code compare_gelu(eval_state *s, me_err *err)
 {
     eval_run *r = s->run;
-    const int64_t size = r->match.n * r->encoder.config.width;
+    const int64_t size = r->selected.n * r->encoder.config.width;
     metric_options o = scoring(s->options, true);
     o.resamples = 0;
     metric_set set = set_of(r, s->other, s->other + size, s->other + 2 * size);
@@ -323,10 +323,10 @@ static me_code compare_gelu(eval_state *s, me_err *err)
     me_code code = metric_evaluate(&other, &r->arena, &set, &o, err);
     if (code) return code;
     for (int d = 0; d < 2; d++) {
-        r->gelu.full[d] = ranks_that_differ(r->evaluation.full[d], other.full[d], r->match.n,
+        r->gelu.full[d] = ranks_that_differ(r->evaluation.full[d], other.full[d], r->selected.n,
                                             &r->gelu.similarity);
         r->gelu.batch32[d] = ranks_that_differ(r->evaluation.batch32[d], other.batch32[d],
-                                               r->match.n, &r->gelu.similarity);
+                                               r->selected.n, &r->gelu.similarity);
     }
     return ME_OK;
 }

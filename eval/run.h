@@ -5,7 +5,7 @@
 
 #include "core/log.h"
 #include "core/value.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 #include "metrics/protocol.h"
 #include "tmr/embed.h"
 
@@ -57,7 +57,7 @@ typedef struct eval_run {
     motion_set set;
     tmr_encoder encoder;
     nn_backend *be;
-    eval_match match;
+    eval_selection selected;
     float *embedding[EVAL_ROLES]; /* (n, width) or NULL */
     tmr_embed_report report;
     metric_evaluation evaluation; /* the samples' */

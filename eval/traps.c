@@ -16,20 +16,20 @@ double eval_angle_between(double a, double b)
 
 static bool incomplete(char *text, size_t size, const eval_facts *f)
 {
-    const eval_match *m = f->match;
-    if (!m->missing_n && !m->extra_n) return false;
+    const eval_selection *sel = f->selected;
+    if (!sel->missing_n && !sel->extra_n) return false;
     int n = 0;
-    if (m->missing_n)
+    if (sel->missing_n)
         n = snprintf(
             text, size,
             "%lld of %lld keys have no sample (first: %s) and are left out: the gallery is "
             "smaller, so every score is better than it would be",
-            (long long)m->missing_n, (long long)(m->n + m->missing_n), m->missing[0]);
-    if (m->extra_n && n >= 0 && (size_t)n < size)
+            (long long)sel->missing_n, (long long)(sel->n + sel->missing_n), sel->missing[0]);
+    if (sel->extra_n && n >= 0 && (size_t)n < size)
         n += snprintf(text + n, size - (size_t)n, "%s%lld sample%s no key of the split (first: %s)",
-                      m->missing_n ? "; " : "", (long long)m->extra_n,
-                      m->extra_n == 1 ? " has" : "s have", m->extra[0]);
-    if (m->missing_n && m->n == m->split_n / 2 && n >= 0 && (size_t)n < size)
+                      sel->missing_n ? "; " : "", (long long)sel->extra_n,
+                      sel->extra_n == 1 ? " has" : "s have", sel->extra[0]);
+    if (sel->missing_n && sel->n == sel->split_n / 2 && n >= 0 && (size_t)n < size)
         snprintf(
             text + n, size - (size_t)n,
             "; exactly half is there, as the samplers of SimMotionEdit and OmniME draw it: name "
@@ -39,27 +39,27 @@ static bool incomplete(char *text, size_t size, const eval_facts *f)
 
 static bool partial_split(char *text, size_t size, const eval_facts *f)
 {
-    const eval_match *m = f->match;
-    if (!strcmp(m->subset.name, "all")) return false;
-    snprintf(text, size, "a subset of the split: %s, %lld of %lld keys", m->subset.name,
-             (long long)m->subset.n, (long long)m->split_n);
+    const eval_selection *sel = f->selected;
+    if (!strcmp(sel->subset.name, "all")) return false;
+    snprintf(text, size, "a subset of the split: %s, %lld of %lld keys", sel->subset.name,
+             (long long)sel->subset.n, (long long)sel->split_n);
     return true;
 }
 
 static bool no_split_list(char *text, size_t size, const eval_facts *f)
 {
-    if (f->match->split_known) return false;
+    if (f->selected->split_known) return false;
     snprintf(text, size,
              "no splits.json: all %lld keys of %s count as the test set (check with --splits)",
-             (long long)f->match->split_n, me_path_base(f->dataset));
+             (long long)f->selected->split_n, me_path_base(f->dataset));
     return true;
 }
 
 static bool legacy_subset(char *text, size_t size, const eval_facts *f)
 {
-    if (strncmp(f->match->subset.name, "legacy", 6)) return false;
+    if (strncmp(f->selected->subset.name, "legacy", 6)) return false;
     snprintf(text, size, "%s: the halves that different repositories draw are not the same",
-             f->match->subset.name);
+             f->selected->subset.name);
     return true;
 }
 

@@ -6,7 +6,7 @@
 
 #include "core/log.h"
 #include "core/value.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 
 typedef enum {
     EVAL_TRAP_DESIGN,  /* cannot happen here, or is always reported */
@@ -17,7 +17,7 @@ typedef enum {
 
 /* What a run knows when it has finished; everything that a check may look at. */
 typedef struct eval_facts {
-    const eval_match *match;
+    const eval_selection *selected;
     const char *dataset, *generated; /* as given on the command line */
     bool own_baseline;               /* the samples are a baseline's, not files */
     char *const *ignored;            /* names in the samples' folder that hold none of ours */

@@ -1,5 +1,5 @@
-/* metrics/result.c: see result.h. Every put is checked through one sticky builder, so that the code
- * below reads as the document does. */
+/* metrics/result.c: see result.h. Every put is checked through one builder, whose failure sticks.
+ */
 #include "metrics/result.h"
 
 #include <math.h>
@@ -7,166 +7,129 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "metrics/metrics.h"
 
-typedef struct builder {
-    me_arena *arena;
-    me_err *err;
-    me_code code; /* of the first failure */
-} builder;
-
-static void put(builder *b, me_value *dict, const char *key, me_value *value)
-{
-    if (b->code != ME_OK) return;
-    if (!dict || !value)
-        b->code = me_fail_mem(b->err, "the result document");
-    else
-        b->code = me_dict_put(b->arena, dict, key, value, b->err);
-}
-
-static void append(builder *b, me_value *list, me_value *value)
-{
-    if (b->code != ME_OK) return;
-    if (!list || !value)
-        b->code = me_fail_mem(b->err, "the result document");
-    else
-        b->code = me_list_append(b->arena, list, value, b->err);
-}
-
-static me_value *dict(builder *b)
+static me_value *dict(me_builder *b)
 {
     return me_value_new(b->arena, ME_DICT);
 }
-static me_value *list(builder *b)
+static me_value *list(me_builder *b)
 {
     return me_value_new(b->arena, ME_LIST);
 }
-static me_value *null(builder *b)
+static me_value *null(me_builder *b)
 {
     return me_value_new(b->arena, ME_NONE);
 }
-static void put_int(builder *b, me_value *d, const char *key, int64_t i)
-{
-    put(b, d, key, me_value_int(b->arena, i));
-}
-static void put_text(builder *b, me_value *d, const char *key, const char *s)
-{
-    put(b, d, key, me_value_string(b->arena, s));
-}
 /* Not finite: an explicit null. */
-static void put_number(builder *b, me_value *d, const char *key, double x)
+static void put_number(me_builder *b, me_value *d, const char *key, double x)
 {
-    put(b, d, key, isfinite(x) ? me_value_float(b->arena, x) : null(b));
+    me_put(b, d, key, isfinite(x) ? me_value_float(b->arena, x) : null(b));
 }
-static void put_pair(builder *b, me_value *d, const char *key, double lo, double hi)
-{
-    me_value *pair = list(b);
-    append(b, pair, me_value_float(b->arena, lo));
-    append(b, pair, me_value_float(b->arena, hi));
-    put(b, d, key, pair);
-}
-static me_value *key_list(builder *b, const char *const *keys, int64_t n)
+static me_value *key_list(me_builder *b, const char *const *keys, int64_t n)
 {
     me_value *l = list(b);
-    for (int64_t i = 0; i < n; i++) append(b, l, me_value_string(b->arena, keys[i]));
+    for (int64_t i = 0; i < n; i++) me_append(b, l, me_value_string(b->arena, keys[i]));
     return l;
 }
 
 /* ---- one protocol and direction: M ---- */
 
-static void put_near_ties(builder *b, me_value *m, const metric_block *k)
+static void put_near_ties(me_builder *b, me_value *m, const metric_block *k)
 {
     me_value *near = dict(b), *interval = dict(b);
     put_number(b, near, "tolerance", METRIC_NEAR_TIE);
-    put_int(b, near, "pairs", k->near_pairs);
+    me_put_int(b, near, "pairs", k->near_pairs);
     put_number(b, near, "smallest_gap", k->near_gap);
     for (int c = 0; c < k->scores; c++)
-        put_pair(b, interval, k->score[c].label, k->score[c].tie_lo, k->score[c].tie_hi);
-    put(b, near, "interval", interval);
-    put(b, m, "near_ties", near);
+        me_put_pair(b, interval, k->score[c].label, k->score[c].tie_lo, k->score[c].tie_hi);
+    me_put(b, near, "interval", interval);
+    me_put(b, m, "near_ties", near);
 }
 
-static void put_shuffles(builder *b, me_value *m, const metric_block *k, int shuffles)
+static void put_shuffles(me_builder *b, me_value *m, const metric_block *k, int shuffles)
 {
     if (shuffles < 1 || k->scores < 1 || isnan(k->score[0].shuffles_mean)) return;
     me_value *d = dict(b);
-    put_int(b, d, "shuffles", shuffles);
+    me_put_int(b, d, "shuffles", shuffles);
     for (int c = 0; c < k->scores; c++) {
         me_value *one = dict(b);
         put_number(b, one, "mean", k->score[c].shuffles_mean);
         put_number(b, one, "sd", k->score[c].shuffles_sd);
-        put(b, d, k->score[c].label, one);
+        me_put(b, d, k->score[c].label, one);
     }
-    put(b, m, "other_shuffles", d);
+    me_put(b, m, "other_shuffles", d);
 }
 
-static me_value *block_value(builder *b, const metric_block *k, const metric_options *o)
+static me_value *block_value(me_builder *b, const metric_block *k, const metric_options *o)
 {
     if (!k) return null(b);
     me_value *m = dict(b), *ci = dict(b), *same = dict(b);
     for (int c = 0; c < k->scores; c++) put_number(b, m, k->score[c].label, k->score[c].value);
     if (k->scores > 0 && !isnan(k->score[0].lo)) {
         for (int c = 0; c < k->scores; c++)
-            put_pair(b, ci, k->score[c].label, k->score[c].lo, k->score[c].hi);
-        put(b, m, "ci95", ci);
+            me_put_pair(b, ci, k->score[c].label, k->score[c].lo, k->score[c].hi);
+        me_put(b, m, "ci95", ci);
     }
     for (int c = 0; c < k->scores; c++) put_number(b, same, k->score[c].label, k->score[c].same);
-    put(b, m, "duplicate_aware", same);
+    me_put(b, m, "duplicate_aware", same);
     put_near_ties(b, m, k);
     put_shuffles(b, m, k, o->other_shuffles);
     return m;
 }
 
-static void put_directions(builder *b, me_value *protocol, metric_block *const *blocks,
+static void put_directions(me_builder *b, me_value *protocol, metric_block *const *blocks,
                            int64_t gallery, const metric_options *o)
 {
-    put(b, protocol, "generated_to_target", block_value(b, blocks[METRIC_TO_TARGET], o));
-    put(b, protocol, "generated_to_source", block_value(b, blocks[METRIC_TO_SOURCE], o));
+    me_put(b, protocol, "generated_to_target", block_value(b, blocks[METRIC_TO_TARGET], o));
+    me_put(b, protocol, "generated_to_source", block_value(b, blocks[METRIC_TO_SOURCE], o));
     const metric_block *any = blocks[METRIC_TO_TARGET];
     if (any) {
         me_value *chance = dict(b);
         for (int c = 0; c < any->scores; c++)
             put_number(b, chance, any->score[c].label, metric_chance(any->score[c].label, gallery));
-        put(b, protocol, "chance", chance);
+        me_put(b, protocol, "chance", chance);
     }
     if (blocks[METRIC_TARGET_TRANSPOSED]) {
         me_value *t = dict(b);
-        put_text(b, t, "orientation", "rows are generated motions, columns are targets or sources");
-        put(b, t, "generated_to_target", block_value(b, blocks[METRIC_TARGET_TRANSPOSED], o));
-        put(b, t, "generated_to_source", block_value(b, blocks[METRIC_SOURCE_TRANSPOSED], o));
-        put(b, protocol, "transposed", t);
+        me_put_text(b, t, "orientation",
+                    "rows are generated motions, columns are targets or sources");
+        me_put(b, t, "generated_to_target", block_value(b, blocks[METRIC_TARGET_TRANSPOSED], o));
+        me_put(b, t, "generated_to_source", block_value(b, blocks[METRIC_SOURCE_TRANSPOSED], o));
+        me_put(b, protocol, "transposed", t);
     }
 }
 
-static me_value *protocols_value(builder *b, const metric_evaluation *e)
+static me_value *protocols_value(me_builder *b, const metric_evaluation *e)
 {
     me_value *protocols = dict(b);
     if (e->options.batch32) {
         me_value *p = dict(b), *dropped = list(b);
         const metric_batches *batches = &e->batches;
-        put_int(b, p, "batches", batches->batches);
-        put_int(b, p, "batch_size", batches->batch_size);
-        put_int(b, p, "seed", batches->seed);
-        put_int(b, p, "dropped", batches->dropped);
+        me_put_int(b, p, "batches", batches->batches);
+        me_put_int(b, p, "batch_size", batches->batch_size);
+        me_put_int(b, p, "seed", batches->seed);
+        me_put_int(b, p, "dropped", batches->dropped);
         for (int64_t i = e->n - batches->dropped; i < e->n; i++)
-            append(b, dropped, me_value_string(b->arena, e->keys[batches->index[i]]));
-        put(b, p, "dropped_keys", dropped);
+            me_append(b, dropped, me_value_string(b->arena, e->keys[batches->index[i]]));
+        me_put(b, p, "dropped_keys", dropped);
         put_directions(b, p, e->batch32, batches->batch_size, &e->options);
-        if (e->no_batches) put_text(b, p, "reason", e->no_batches);
-        put(b, protocols, "batch32", p);
+        if (e->no_batches) me_put_text(b, p, "reason", e->no_batches);
+        me_put(b, protocols, "batch32", p);
     }
     if (e->options.full) {
         me_value *p = dict(b);
-        put_int(b, p, "n", e->n);
+        me_put_int(b, p, "n", e->n);
         put_directions(b, p, e->full, e->n, &e->options);
-        put(b, protocols, "full", p);
+        me_put(b, protocols, "full", p);
     }
     return protocols;
 }
 
 /* ---- metrics of the whole set: "fid.floor" becomes fid: {"floor": …}, "fid" its "value" ---- */
 
-static void put_corpus(builder *b, me_value *result, const metric_evaluation *e)
+static void put_corpus(me_builder *b, me_value *result, const metric_evaluation *e)
 {
     for (int c = 0; c < e->corpus && b->code == ME_OK; c++) {
         const metric_column *column = &e->corpus_value[c];
@@ -178,20 +141,21 @@ static void put_corpus(builder *b, me_value *result, const metric_evaluation *e)
         size_t key_length = strlen(key);
         if (!column->reason && (strcmp(key, "n") == 0 ||
                                 (key_length > 2 && strcmp(key + key_length - 2, "_n") == 0))) {
-            put_int(b, d, key, (int64_t)column->value);
+            me_put_int(b, d, key, (int64_t)column->value);
         } else if (!column->reason) {
             put_number(b, d, key, column->value);
         } else {
-            put(b, d, key, null(b));
-            put_text(b, d, dot ? me_arena_printf(b->arena, "%s_reason", key) : "reason",
-                     column->reason);
+            me_put(b, d, key, null(b));
+            me_put_text(b, d, dot ? me_arena_printf(b->arena, "%s_reason", key) : "reason",
+                        column->reason);
         }
     }
 }
 
 /* ---- duplicates ---- */
 
-static me_value *groups_value(builder *b, const int64_t *group, const char *const *keys, int64_t n)
+static me_value *groups_value(me_builder *b, const int64_t *group, const char *const *keys,
+                              int64_t n)
 {
     me_value *all = list(b);
     me_value **of = ME_NEW_ARRAY(b->arena, n, me_value *);
@@ -202,25 +166,25 @@ static me_value *groups_value(builder *b, const int64_t *group, const char *cons
         if (size[group[i]] < 2) continue;
         if (!of[group[i]]) {
             of[group[i]] = list(b);
-            append(b, all, of[group[i]]);
+            me_append(b, all, of[group[i]]);
         }
-        append(b, of[group[i]], me_value_string(b->arena, keys[i]));
+        me_append(b, of[group[i]], me_value_string(b->arena, keys[i]));
     }
     return all;
 }
 
-static void put_groups(builder *b, me_value *to, const char *name, const metric_groups *g,
+static void put_groups(me_builder *b, me_value *to, const char *name, const metric_groups *g,
                        const metric_evaluation *e)
 {
     if (!g->group) return;
     me_value *d = dict(b);
-    put_int(b, d, "groups", g->identical);
-    put_int(b, d, "items", g->identical_items);
-    put_int(b, d, "near_groups", g->near);
-    put_int(b, d, "near_items", g->near_items);
-    put(b, d, "keys", groups_value(b, g->group, e->keys, e->n));
-    put(b, d, "near_keys", groups_value(b, g->near_group, e->keys, e->n));
-    put(b, to, name, d);
+    me_put_int(b, d, "groups", g->identical);
+    me_put_int(b, d, "items", g->identical_items);
+    me_put_int(b, d, "near_groups", g->near);
+    me_put_int(b, d, "near_items", g->near_items);
+    me_put(b, d, "keys", groups_value(b, g->group, e->keys, e->n));
+    me_put(b, d, "near_keys", groups_value(b, g->near_group, e->keys, e->n));
+    me_put(b, to, name, d);
 }
 
 /* ---- the document ---- */
@@ -236,43 +200,43 @@ me_value *metric_result_section(me_arena *arena, me_value *result, const char *n
 
 me_value *metric_result_new(me_arena *arena, const char *name)
 {
-    builder b = {.arena = arena};
+    me_builder b = {.arena = arena};
     me_value *result = dict(&b);
-    put_text(&b, result, "schema", METRIC_RESULT_SCHEMA);
-    if (name) put_text(&b, result, "name", name);
+    me_put_text(&b, result, "schema", METRIC_RESULT_SCHEMA);
+    if (name) me_put_text(&b, result, "name", name);
     static const char *const sections[] = {"samples", "protocols", "fid", "duplicates",
                                            "baselines"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        put(&b, result, sections[i], dict(&b));
-    put(&b, result, "warnings", list(&b));
-    put(&b, result, "provenance", dict(&b));
+        me_put(&b, result, sections[i], dict(&b));
+    me_put(&b, result, "warnings", list(&b));
+    me_put(&b, result, "provenance", dict(&b));
     return b.code == ME_OK ? result : NULL;
 }
 
 me_code metric_result_samples(me_value *result, me_arena *arena, const metric_samples *s,
                               me_err *err)
 {
-    builder b = {arena, err, ME_OK};
+    me_builder b = {arena, err, ME_OK};
     me_value *d = metric_result_section(arena, result, "samples");
-    put_int(&b, d, "dataset", s->dataset);
-    put_int(&b, d, "generated", s->generated);
-    put_int(&b, d, "evaluated", s->evaluated);
-    put(&b, d, "missing", key_list(&b, s->missing, s->missing_n));
-    put(&b, d, "extra", key_list(&b, s->extra, s->extra_n));
+    me_put_int(&b, d, "dataset", s->dataset);
+    me_put_int(&b, d, "generated", s->generated);
+    me_put_int(&b, d, "evaluated", s->evaluated);
+    me_put(&b, d, "missing", key_list(&b, s->missing, s->missing_n));
+    me_put(&b, d, "extra", key_list(&b, s->extra, s->extra_n));
     return b.code;
 }
 
 me_code metric_result_evaluation(me_value *result, me_arena *arena, const metric_evaluation *e,
                                  me_err *err)
 {
-    builder b = {arena, err, ME_OK};
-    put(&b, result, "protocols", protocols_value(&b, e));
+    me_builder b = {arena, err, ME_OK};
+    me_put(&b, result, "protocols", protocols_value(&b, e));
     if (e->corpus > 0) {
         put_corpus(&b, result, e);
     } else {
         me_value *fid = metric_result_section(arena, result, "fid");
-        put(&b, fid, "value", null(&b));
-        put_text(&b, fid, "reason", "not asked for");
+        me_put(&b, fid, "value", null(&b));
+        me_put_text(&b, fid, "reason", "not asked for");
     }
     me_value *duplicates = metric_result_section(arena, result, "duplicates");
     put_groups(&b, duplicates, "source", &e->source_groups, e);
@@ -284,10 +248,10 @@ me_code metric_result_evaluation(me_value *result, me_arena *arena, const metric
 me_code metric_result_baseline(me_value *result, me_arena *arena, const char *name,
                                const metric_evaluation *e, me_err *err)
 {
-    builder b = {arena, err, ME_OK};
+    me_builder b = {arena, err, ME_OK};
     me_value *row = dict(&b);
-    put(&b, row, "protocols", protocols_value(&b, e));
-    put(&b, metric_result_section(arena, result, "baselines"), name, row);
+    me_put(&b, row, "protocols", protocols_value(&b, e));
+    me_put(&b, metric_result_section(arena, result, "baselines"), name, row);
     return b.code;
 }
 
@@ -298,8 +262,8 @@ me_code metric_result_warn(me_value *result, me_arena *arena, me_err *err, const
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    builder b = {arena, err, ME_OK};
-    append(&b, me_dict_get(result, "warnings"), me_value_string(arena, text));
+    me_builder b = {arena, err, ME_OK};
+    me_append(&b, me_dict_get(result, "warnings"), me_value_string(arena, text));
     return b.code;
 }
 

@@ -50,7 +50,9 @@ static int add_differences(report_builder *b, const me_value *comparison, const 
                                  .against = report_text_at(b->result, "against", "?"),
                                  .name = report_text_at(comparison, "name", "?"),
                                  .label = report_labels[c],
-                                 .n = report_int_at(m, "n")};
+                                 .n = report_int_at(m, "n"),
+                                 .keys = report_text_at(b->result, "provenance/keys_sha256", ""),
+                                 .tmr = report_text_at(b->result, "provenance/tmr_sha256", "")};
         read_difference(d, one);
     }
     return b->page->differences - first;

@@ -69,10 +69,12 @@ static void put_difference(me_writer *w, const report_difference *d)
     put_integer(w, d->improved);
     put_integer(w, d->worsened);
     put_integer(w, d->tied);
+    me_csv_put(w, d->keys, false);
+    me_csv_put(w, d->tmr, true);
 }
 
 /* A comparison has lines of its own: one for each metric. */
-static void put_differences(me_writer *w, const report_page *page, const me_value *document)
+static void put_differences(me_writer *w, const report_page *page)
 {
     static const char *const head[] = {
         "name",          "against",    "protocol", "direction",   "metric",    "n", "value",
@@ -80,29 +82,24 @@ static void put_differences(me_writer *w, const report_page *page, const me_valu
         "improved",      "worsened",   "tied",     "keys_sha256", "tmr_sha256"};
     const int n = sizeof head / sizeof *head;
     for (int i = 0; i < n; i++) me_csv_put(w, head[i], i == n - 1);
-    for (int i = 0; i < page->differences; i++) {
-        put_difference(w, &page->difference[i]);
-        me_csv_put(w, report_text_at(document, "provenance/keys_sha256", ""), false);
-        me_csv_put(w, report_text_at(document, "provenance/tmr_sha256", ""), true);
-    }
+    for (int i = 0; i < page->differences; i++) put_difference(w, &page->difference[i]);
+}
+
+static void put_page(me_writer *w, const report_page *page)
+{
+    if (page->differences)
+        put_differences(w, page);
+    else
+        put_header(w);
+    for (int i = 0; i < page->tables; i++)
+        for (int r = 0; r < page->table[i].rows; r++)
+            put_row(w, &page->table[i], &page->table[i].row[r]);
 }
 
 static me_code csv_write(me_writer *w, const me_value *result, const report_options *options,
                          me_err *err)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    report_page page;
-    me_code code = report_page_make(&page, &arena, result, options, err);
-    if (code == ME_OK && page.differences)
-        put_differences(w, &page, result);
-    else if (code == ME_OK)
-        put_header(w);
-    for (int i = 0; code == ME_OK && i < page.tables; i++)
-        for (int r = 0; r < page.table[i].rows; r++)
-            put_row(w, &page.table[i], &page.table[i].row[r]);
-    me_arena_release(&arena);
-    return code;
+    return report_page_write(w, result, options, put_page, err);
 }
 
 const report report_csv = {

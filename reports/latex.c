@@ -101,27 +101,25 @@ static void put_grid(me_writer *w, const report_grid *g)
     me_writer_printf(w, "\\bottomrule\n\\end{tabular}\n\\end{table}\n\n");
 }
 
+static void put_page(me_writer *w, const report_page *page)
+{
+    me_writer_printf(w, "%% needs \\usepackage{booktabs}\n");
+    for (int i = 0; i < page->tables; i++) put_table(w, &page->table[i]);
+    for (int i = 0; i < page->grids; i++) put_grid(w, &page->grid[i]);
+    if (!page->notes) return;
+    me_writer_printf(w, "\\begin{itemize}\n");
+    for (int i = 0; i < page->notes; i++) {
+        me_writer_printf(w, "\\item ");
+        put_escaped(w, page->note[i]);
+        me_writer_printf(w, "\n");
+    }
+    me_writer_printf(w, "\\end{itemize}\n");
+}
+
 static me_code latex_write(me_writer *w, const me_value *result, const report_options *options,
                            me_err *err)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    report_page page;
-    me_code code = report_page_make(&page, &arena, result, options, err);
-    if (code == ME_OK) me_writer_printf(w, "%% needs \\usepackage{booktabs}\n");
-    for (int i = 0; code == ME_OK && i < page.tables; i++) put_table(w, &page.table[i]);
-    for (int i = 0; code == ME_OK && i < page.grids; i++) put_grid(w, &page.grid[i]);
-    if (code == ME_OK && page.notes > 0) {
-        me_writer_printf(w, "\\begin{itemize}\n");
-        for (int i = 0; i < page.notes; i++) {
-            me_writer_printf(w, "\\item ");
-            put_escaped(w, page.note[i]);
-            me_writer_printf(w, "\n");
-        }
-        me_writer_printf(w, "\\end{itemize}\n");
-    }
-    me_arena_release(&arena);
-    return code;
+    return report_page_write(w, result, options, put_page, err);
 }
 
 const report report_latex = {

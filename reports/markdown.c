@@ -84,22 +84,21 @@ static void put_grid(me_writer *w, const report_grid *g)
     me_writer_printf(w, "\n");
 }
 
+static void put_page(me_writer *w, const report_page *page)
+{
+    for (int i = 0; i < page->tables; i++) put_table(w, &page->table[i]);
+    for (int i = 0; i < page->grids; i++) put_grid(w, &page->grid[i]);
+    for (int i = 0; i < page->notes; i++) {
+        me_writer_printf(w, "- ");
+        put_escaped(w, page->note[i]);
+        me_writer_printf(w, "\n");
+    }
+}
+
 static me_code markdown_write(me_writer *w, const me_value *result, const report_options *options,
                               me_err *err)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    report_page page;
-    me_code code = report_page_make(&page, &arena, result, options, err);
-    for (int i = 0; code == ME_OK && i < page.tables; i++) put_table(w, &page.table[i]);
-    for (int i = 0; code == ME_OK && i < page.grids; i++) put_grid(w, &page.grid[i]);
-    for (int i = 0; code == ME_OK && i < page.notes; i++) {
-        me_writer_printf(w, "- ");
-        put_escaped(w, page.note[i]);
-        me_writer_printf(w, "\n");
-    }
-    me_arena_release(&arena);
-    return code;
+    return report_page_write(w, result, options, put_page, err);
 }
 
 const report report_markdown = {

@@ -515,3 +515,15 @@ me_code report_page_make(report_page *out, me_arena *arena, const me_value *resu
         result_page(&b);
     return b.failed ? me_fail_mem(err, "a report") : ME_OK;
 }
+
+me_code report_page_write(me_writer *w, const me_value *result, const report_options *options,
+                          void (*lay_out)(me_writer *w, const report_page *page), me_err *err)
+{
+    me_arena arena;
+    me_arena_init(&arena);
+    report_page page;
+    me_code code = report_page_make(&page, &arena, result, options, err);
+    if (code == ME_OK) lay_out(w, &page);
+    me_arena_release(&arena);
+    return code;
+}

@@ -52,6 +52,7 @@ typedef struct report_difference {
     const char *test;
     double p, p_holm;
     int64_t improved, worsened, tied;
+    const char *keys, *tmr; /* as a table's */
 } report_difference;
 
 typedef struct report_page {
@@ -69,6 +70,9 @@ typedef struct report_page {
 
 me_code report_page_make(report_page *out, me_arena *arena, const me_value *result,
                          const report_options *options, me_err *err);
+/* Makes the page of a document and has it laid out; what a report's `write` is made of. */
+me_code report_page_write(me_writer *w, const me_value *result, const report_options *options,
+                          void (*lay_out)(me_writer *w, const report_page *page), me_err *err);
 
 const char *report_kind_name(report_kind kind);
 /* "62.90", or "-" where it is not known; returns buf. */

@@ -1,8 +1,8 @@
 /* reports/report.h: writers of a result document (metrics/result.h), of a study's
- * (eval/reproduce.h), of a board (eval/cmd_leaderboard.c) and of a comparison
- * (eval/cmd_compare.c). Each takes the document as a tree, so that a saved result.json gives the
- * same pages as a fresh run. To add one: a file that
- * defines `const report report_NAME`, and its name in the list.
+ * (eval/reproduce.h), of a board (eval/commands/cmd_leaderboard.c) and of a comparison
+ * (eval/commands/cmd_compare.c). Each takes the document as a tree, so that a saved result.json
+ * gives the same pages as a fresh run. To add one: a file that defines `const report report_NAME`,
+ * and its name in the list.
  */
 #ifndef REPORTS_REPORT_H
 #define REPORTS_REPORT_H

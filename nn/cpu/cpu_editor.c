@@ -5,11 +5,6 @@
 #include "nn/cpu/cpu_math.h"
 #include "nn/cpu/cpu_priv.h"
 
-static bool worth_threads(int64_t work)
-{
-    return work > 65536;
-}
-
 /* The part that holds a row of the stack, and the row within it. */
 static int part_of(const nn_assemble_args *a, int64_t *row)
 {
@@ -28,7 +23,7 @@ void nn_cpu_assemble(nn_backend *be, const nn_assemble_args *a)
         part[k] = nn_cpu_in1(cpu, a->dtype, a->part[k], (a->end[k] - (k ? a->end[k - 1] : 0)) * d);
     float *y = nn_cpu_out1(cpu, a->dtype, a->y, a->m * d, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(a->m * d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(a->m * d))
         for (int64_t i = 0; i < a->m; i++) {
             int64_t row = a->index[i];
             const int k = part_of(a, &row);
@@ -66,7 +61,8 @@ void nn_cpu_denoise(nn_backend *be, const nn_denoise_args *a)
     if (nn_cpu_ready(cpu)) {
         for (int64_t i = 0; low && i < a->m; i++)
             memset(low + i * low_stride + a->d, 0, (size_t)(a->low_stride - a->d) * sizeof *low);
-#pragma omp parallel for schedule(dynamic) num_threads(cpu->threads) if (worth_threads(a->m * a->d))
+#pragma omp parallel for schedule(dynamic)                                                         \
+    num_threads(cpu->threads) if (nn_cpu_worth_threads(a->m * a->d))
         for (int64_t s = 0; s < a->segments; s++)
             denoise_sequence(a, x0, x0_stride, low, low_stride, s);
     }
@@ -114,7 +110,7 @@ void nn_cpu_group_loss_bwd(nn_backend *be, const nn_group_loss_args *p)
     float *da = nn_cpu_out(cpu, p->dtype, p->da, p->m, p->a_stride, &da_stride, true);
     for (int g = 0; nn_cpu_ready(cpu) && g < p->groups; g++) {
         const float scale = *p->upstream * p->share[g] * 2 * (float)(1 / p->denominator[g]);
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(p->m * p->d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(p->m * p->d))
         for (int64_t i = 0; i < p->m; i++) {
             const float by = p->weighted[g] ? scale * p->row_weight[i] : scale;
             for (int64_t j = p->from[g]; j < p->to[g]; j++)

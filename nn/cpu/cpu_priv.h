@@ -58,6 +58,12 @@ static inline bool nn_cpu_ready(const cpu_backend *cpu)
     return cpu->err.code == ME_OK;
 }
 
+/* Whether passes over so many elements are worth waking threads for. */
+static inline bool nn_cpu_worth_threads(int64_t work)
+{
+    return work > 65536;
+}
+
 /* y = act(x) for n values; y may be x. */
 void nn_cpu_act(float *y, const float *x, int64_t n, nn_act act);
 

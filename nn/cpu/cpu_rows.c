@@ -4,11 +4,6 @@
 #include <omp.h>
 #include <string.h>
 
-static bool worth_threads(int64_t work)
-{
-    return work > 65536;
-}
-
 /* ---- y[i] = (x ? x[i] : 0) + table[index[i]] ---------------------------------------------------
  */
 
@@ -20,7 +15,7 @@ void nn_cpu_rows_fwd(nn_backend *be, const nn_rows_args *args)
     const float *table = nn_cpu_in1(cpu, args->table_dtype, args->table, args->sources * d);
     float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->m * d, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(args->m * d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t i = 0; i < args->m; i++) {
             const float *from = table + args->index[i] * d;
             if (!x) memcpy(y + i * d, from, (size_t)d * sizeof *y);
@@ -40,7 +35,7 @@ void nn_cpu_rows_bwd(nn_backend *be, const nn_rows_args *args)
     float *dtable = nn_cpu_out1(cpu, args->table_dtype, args->dtable, args->sources * d, true);
     if (nn_cpu_ready(cpu)) {
 #pragma omp parallel for schedule(dynamic, 16)                                                     \
-    num_threads(cpu->threads) if (worth_threads(args->m * d))
+    num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t s = 0; s < args->sources; s++) {
             int32_t from = args->inverse_start[s], to = args->inverse_start[s + 1];
             for (int64_t left = 0; from < to && left < d; left += WIDE) {
@@ -69,7 +64,7 @@ void nn_cpu_gate_fwd(nn_backend *be, const nn_segment_args *args)
     const float *g = nn_cpu_in(cpu, args->dtype, args->g, args->segments, d, &stride);
     float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->m * d, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(args->m * d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t i = 0; i < args->m; i++) {
             const float *gate = g + args->segment[i] * stride;
             for (int64_t j = 0; j < d; j++) y[i * d + j] = x[i * d + j] + gate[j] * h[i * d + j];
@@ -103,7 +98,8 @@ void nn_cpu_gate_bwd(nn_backend *be, const nn_segment_args *args)
     float *dh = nn_cpu_out1(cpu, args->dtype, args->dh, args->m * d, false);
     float *dg = nn_cpu_out(cpu, args->dtype, args->dg, args->segments, d, &dg_stride, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for schedule(dynamic) num_threads(cpu->threads) if (worth_threads(args->m * d))
+#pragma omp parallel for schedule(dynamic)                                                         \
+    num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t s = 0; s < args->segments; s++) {
             const float *gate = g + s * stride;
             if (dg) gate_sum(args, dy, h, s, dg + s * dg_stride);
@@ -126,7 +122,7 @@ void nn_cpu_pool_fwd(nn_backend *be, const nn_segment_args *args)
     const float *x = nn_cpu_in1(cpu, args->dtype, args->x, args->m * d);
     float *y = nn_cpu_out1(cpu, args->dtype, args->y, args->segments * d, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(args->m * d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t s = 0; s < args->segments; s++) {
             int64_t from = args->offsets[s], to = args->offsets[s + 1];
             for (int64_t left = 0; left < d; left += WIDE) {
@@ -150,7 +146,7 @@ void nn_cpu_pool_bwd(nn_backend *be, const nn_segment_args *args)
     const float *dy = nn_cpu_in1(cpu, args->dtype, args->dy, args->segments * d);
     float *dx = nn_cpu_out1(cpu, args->dtype, args->dx, args->m * d, false);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(args->m * d))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * d))
         for (int64_t i = 0; i < args->m; i++) {
             int64_t s = args->segment[i];
             float share = 1.0f / (float)(args->offsets[s + 1] - args->offsets[s]);
@@ -170,7 +166,7 @@ void nn_cpu_columns(nn_backend *be, const nn_columns_args *args)
     const float *src = nn_cpu_in(cpu, args->dtype, args->src, args->m, n, &from);
     float *dst = nn_cpu_out(cpu, args->dtype, args->dst, args->m, n, &to, args->add);
     if (nn_cpu_ready(cpu)) {
-#pragma omp parallel for num_threads(cpu->threads) if (worth_threads(args->m * n))
+#pragma omp parallel for num_threads(cpu->threads) if (nn_cpu_worth_threads(args->m * n))
         for (int64_t i = 0; i < args->m; i++) {
             if (!args->add) memcpy(dst + i * to, src + i * from, (size_t)n * sizeof *dst);
             for (int64_t j = 0; args->add && j < n; j++) dst[i * to + j] += src[i * from + j];

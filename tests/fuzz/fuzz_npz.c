@@ -1,17 +1,2 @@
-/* tests/fuzz/fuzz_npz.c: zips of NumPy arrays, through the document that chooses the reader. */
-#include "core/doc.h"
-#include "tests/fuzz/fuzz_walk.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    me_doc doc;
-    me_err err = {0};
-    if (me_doc_open_bytes(&doc, data, size, "fuzz", &err) == ME_OK) {
-        if (doc.root) fuzz_walk(doc.root);
-        if (doc.metadata) fuzz_walk(doc.metadata);
-        me_doc_close(&doc);
-    }
-    return 0;
-}
+/* tests/fuzz/fuzz_npz.c: zips of NumPy arrays. */
+#include "tests/fuzz/fuzz_document.h"

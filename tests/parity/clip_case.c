@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/doc.h"
 #include "core/file.h"
 #include "nn/backend.h"
 #include "nn/text_clip.h"
@@ -120,17 +119,6 @@ me_code parity_clip(parity *p, const char *folder, me_err *err)
 /* ---- the filled tower -------------------------------------------------------------------------
  */
 
-static double u(uint32_t n, uint32_t i)
-{
-    uint32_t h = i * 0x9E3779B1u + n * 0x85EBCA77u + 0x165667B1u;
-    h ^= h >> 16;
-    h *= 0x7FEB352Du;
-    h ^= h >> 15;
-    h *= 0x846CA68Bu;
-    h ^= h >> 16;
-    return (double)h * 0x1p-31 - 1;
-}
-
 /* A dictionary of filled tensors in Hugging Face's names. */
 typedef struct filler {
     me_value *state;
@@ -142,12 +130,11 @@ static void put(const filler *f, const char *name, uint32_t n, int64_t rows, int
                 double scale, double shift)
 {
     const int64_t shape[] = {rows, columns}, count = rows * (columns ? columns : 1);
-    float *x = ME_NEW_ARRAY(f->arena, count, float);
+    float *x = parity_filled(n, count, scale, shift, f->arena);
     if (!x) {
         me_fail_mem(f->err, name);
         return;
     }
-    for (int64_t i = 0; i < count; i++) x[i] = (float)(shift + scale * u(n, (uint32_t)i));
     me_dict_put(f->arena, f->state, me_arena_strdup(f->arena, name),
                 me_value_array(f->arena, ME_F32, columns ? 2 : 1, shape, x), f->err);
 }

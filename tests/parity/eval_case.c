@@ -46,14 +46,14 @@ static me_code check_embeddings(parity *p, const eval_run *r, const char *folder
         me_code code = me_doc_open(&doc, path, err);
         if (code) return code;
         const me_value *v = doc.root;
-        if (v->kind != ME_ARRAY || me_array_count(&v->as.array) != r->match.n * width) {
+        if (v->kind != ME_ARRAY || me_array_count(&v->as.array) != r->selected.n * width) {
             parity_true(p, false, "%s: %s does not hold %lld x %lld numbers", gelu, path,
-                        (long long)r->match.n, (long long)width);
+                        (long long)r->selected.n, (long long)width);
         } else {
-            float *reference = ME_NEW_ARRAY(arena, r->match.n * width, float);
+            float *reference = ME_NEW_ARRAY(arena, r->selected.n * width, float);
             code = me_array_read_f32(&v->as.array, reference, err);
             parity_error(p, me_arena_printf(arena, "%s %s embeddings", gelu, names[i]),
-                         row_error(r->embedding[i], reference, order, r->match.n, width),
+                         row_error(r->embedding[i], reference, order, r->selected.n, width),
                          p->exact_device ? 1e-5 : 1e-4);
         }
         me_doc_close(&doc);
@@ -70,7 +70,8 @@ static bool has_text(const me_value *list, const char *text)
 }
 
 /* order[i]: our index of the i-th expected key; the two orders may differ. */
-static void check_samples(parity *p, int64_t *order, const eval_match *m, const me_value *expected)
+static void check_samples(parity *p, int64_t *order, const eval_selection *m,
+                          const me_value *expected)
 {
     const me_value *keys = me_dict_get(expected, "keys"),
                    *missing = me_dict_get(expected, "missing");
@@ -130,8 +131,8 @@ static me_code check_form(parity *p, const char *folder, const char *gelu, const
     eval_run r;
     me_code code = eval_run_open(&r, options, NULL, err);
     if (code) return code;
-    int64_t *order = ME_NEW_ARRAY(arena, r.match.n, int64_t);
-    check_samples(p, order, &r.match, expected);
+    int64_t *order = ME_NEW_ARRAY(arena, r.selected.n, int64_t);
+    check_samples(p, order, &r.selected, expected);
     if (!p->failures) code = check_embeddings(p, &r, folder, gelu, order, arena, err);
     for (int d = 0; d < 2 && !p->failures && !code; d++) {
         char what[64], path[64];
@@ -140,7 +141,7 @@ static me_code check_form(parity *p, const char *folder, const char *gelu, const
         check_scores(p, what, r.evaluation.full[d], metric_result_at(expected, path));
         snprintf(path, sizeof path, "ranks_full/%s", direction_names[d]);
         check_ranks(p, what, r.evaluation.full[d], metric_result_at(expected, path), order,
-                    r.match.n);
+                    r.selected.n);
         snprintf(what, sizeof what, "%s batch32 %s", gelu, direction_names[d]);
         snprintf(path, sizeof path, "batch32/%s", direction_names[d]);
         check_scores(p, what, r.evaluation.batch32[d], metric_result_at(expected, path));

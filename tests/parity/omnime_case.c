@@ -7,7 +7,6 @@
 
 #include "core/doc.h"
 #include "core/file.h"
-#include "core/json.h"
 #include "metrics/result.h"
 #include "models/diffusion.h"
 #include "models/omnime_guide.h"
@@ -17,6 +16,7 @@
 #include "tests/parity/arrays.h"
 #include "tests/parity/gradients.h"
 #include "tests/parity/parity.h"
+#include "tests/support/omnime_network.h"
 
 #define MOST 64 /* samples of a case */
 
@@ -24,26 +24,15 @@ typedef struct batch {
     int64_t n, s, t, features, text_width;
     int32_t *source_frames, *target_frames, *timestep, *drop_text, *drop_motion, *use_aux;
     float *source, *x0, *x_t, *noise, *text, *negative, *uncond, *score;
-    double *scores; /* as the loss wants them */
+    double *scores;            /* as the loss wants them */
+    model_diffusion diffusion; /* what x_t was made with */
 } batch;
-
-typedef struct trained {
-    nn_backend *be;
-    nn_ctx ctx;
-    nn_params params, frozen;
-    model_omnime_net net;
-    model_diffusion diffusion;
-} trained;
-
-static int64_t size_of(const me_value *config, const char *name)
-{
-    return (int64_t)metric_result_number(config, name);
-}
 
 /* ---- the case
  * ------------------------------------------------------------------------------------------ */
 
-static me_code read_batch(batch *b, const me_value *io, me_arena *arena, me_err *err)
+static me_code read_batch(batch *b, const me_value *io, const me_value *config, me_arena *arena,
+                          me_err *err)
 {
     const struct {
         const char *name;
@@ -81,70 +70,41 @@ static me_code read_batch(batch *b, const me_value *io, me_arena *arena, me_err 
     b->scores = ME_NEW_ARRAY(arena, n, double);
     if (!b->scores) return me_fail_mem(err, "scores");
     for (int64_t i = 0; i < n; i++) b->scores[i] = (double)b->score[i];
-    return ME_OK;
+    return model_diffusion_init(&b->diffusion, arena, (int)parity_size(config, "diffusion_steps"),
+                                err);
 }
 
-static me_code open_model(trained *t, const char *device, const batch *b, const me_value *config,
-                          const char *weights, me_arena *arena, me_err *err)
+static me_code open_model(omnime_network *m, nn_backend *be, const batch *b, const me_value *config,
+                          const char *weights, me_err *err)
 {
     const me_value *ablation = me_dict_get(config, "ablation");
     const model_omnime_config c = {
         .features = b->features,
         .text_width = b->text_width,
-        .width = size_of(config, "latent_dim"),
-        .ff = size_of(config, "ff_size"),
-        .heads = size_of(config, "num_heads"),
-        .layers = size_of(config, "num_layers"),
-        .fusion_layers = size_of(config, "encoder_layers"),
+        .width = parity_size(config, "latent_dim"),
+        .ff = parity_size(config, "ff_size"),
+        .heads = parity_size(config, "num_heads"),
+        .layers = parity_size(config, "num_layers"),
+        .fusion_layers = parity_size(config, "encoder_layers"),
         .head_width = 1024,
-        .classes = size_of(config, "n_cls"),
-        .embedding = size_of(config, "repr_dim"),
-        .steps = size_of(config, "diffusion_steps"),
+        .classes = parity_size(config, "n_cls"),
+        .embedding = parity_size(config, "repr_dim"),
+        .steps = parity_size(config, "diffusion_steps"),
         .inter = true,
         .dit_text = ablation && me_string_equals(ablation, "no_text") ? MODEL_DIT_TEXT_NONE
                                                                       : MODEL_DIT_TEXT_FUSED,
     };
     me_doc state;
-    me_code code = nn_backend_open(&t->be, device, 0, err);
-    if (!code) code = nn_ctx_open(&t->ctx, t->be, NN_FP32, err);
-    nn_params_init(&t->params);
-    nn_params_init(&t->frozen);
-    if (!code) code = model_omnime_net_declare(&t->net, &t->params, &t->frozen, &c, err);
-    if (!code) code = nn_params_alloc(&t->params, t->be, err);
-    if (!code) code = nn_params_alloc(&t->frozen, t->be, err);
-    if (!code) code = nn_params_train(&t->params, false, err);
+    me_code code = omnime_network_open(m, be, &c, err);
     if (!code && !(code = me_doc_open(&state, weights, err))) {
-        code = model_omnime_net_load(&t->net, state.root, "", err);
+        code = model_omnime_net_load(&m->net, state.root, "", err);
         me_doc_close(&state);
     }
-    if (!code) code = model_omnime_net_tables(&t->net, err);
-    if (!code) code = model_diffusion_init(&t->diffusion, arena, (int)c.steps, err);
-    return code;
-}
-
-static void close_model(trained *t)
-{
-    if (!t->be) return;
-    model_omnime_net_close(&t->net);
-    nn_params_close(&t->params);
-    nn_params_close(&t->frozen);
-    nn_ctx_close(&t->ctx);
-    nn_backend_close(t->be);
+    return code ? code : model_omnime_net_tables(&m->net, err);
 }
 
 /* ---- comparisons of padded references with packed tensors
  * ------------------------------------------- */
-
-/* The first lengths[i] rows of each sample of a padded (n, longest, columns) array. */
-static float *pack(const float *padded, int64_t n, int64_t longest, int64_t columns,
-                   const int32_t *lengths, me_arena *arena)
-{
-    float *out = ME_NEW_ARRAY(arena, n * longest * columns, float);
-    for (int64_t i = 0, row = 0; i < n && out; row += lengths[i++])
-        memcpy(out + row * columns, padded + i * longest * columns,
-               (size_t)(lengths[i] * columns) * sizeof *out);
-    return out;
-}
 
 /* Every element within `tolerance` of the reference, relative to the largest of the reference. */
 static me_code check_tensor(parity *p, const char *what, nn_ctx *ctx, const nn_tensor *x,
@@ -170,7 +130,7 @@ static me_code check_packed(parity *p, const char *what, nn_ctx *ctx, const nn_t
         code = me_fail(err, ME_EFORMAT, "%s: expected %lld numbers", name,
                        (long long)(n * longest * columns));
     if (code) return code;
-    return check_tensor(p, what, ctx, x, pack(padded, n, longest, columns, lengths, arena),
+    return check_tensor(p, what, ctx, x, parity_pack(padded, n, longest, columns, lengths, arena),
                         tolerance, arena, err);
 }
 
@@ -204,7 +164,7 @@ static nn_tensor *kept_sources(nn_ctx *ctx, const batch *b, me_arena *arena)
     int32_t rows[MOST];
     int64_t sum = 0;
     for (int64_t i = 0; i < b->n; i++) sum += rows[i] = b->drop_motion[i] ? 0 : (int32_t)b->s;
-    return nn_from_host(ctx, pack(b->source, b->n, b->s, b->features, rows, arena), sum,
+    return nn_from_host(ctx, parity_pack(b->source, b->n, b->s, b->features, rows, arena), sum,
                         b->features);
 }
 
@@ -242,7 +202,7 @@ static me_code check_losses(parity *p, nn_ctx *ctx, const model_terms *terms,
     return code;
 }
 
-static me_code check_outputs(parity *p, trained *m, const batch *b, const padded *q,
+static me_code check_outputs(parity *p, omnime_network *m, const batch *b, const padded *q,
                              const me_value *io, const model_omnime_layout *layout,
                              const model_omnime_condition *condition,
                              const model_omnime_output *out, const model_omnime_truth *truth,
@@ -279,7 +239,7 @@ static me_code check_outputs(parity *p, trained *m, const batch *b, const padded
     return code;
 }
 
-static me_code check_training(parity *p, trained *m, const batch *b, const me_value *io,
+static me_code check_training(parity *p, omnime_network *m, const batch *b, const me_value *io,
                               const me_value *golden, me_arena *arena, me_err *err)
 {
     nn_ctx *ctx = &m->ctx;
@@ -339,14 +299,14 @@ static me_code check_training(parity *p, trained *m, const batch *b, const me_va
 }
 
 /* x_t of the case from our schedule. */
-static void check_corruption(parity *p, const trained *m, const batch *b)
+static void check_corruption(parity *p, const batch *b)
 {
     double worst = 0;
     const int64_t each = b->t * b->features;
     for (int64_t i = 0; i < b->n * each; i++) {
         const int32_t t = b->timestep[i / each];
-        const float x = (float)m->diffusion.sqrt_abar[t] * b->x0[i] +
-                        (float)m->diffusion.sqrt_one_minus_abar[t] * b->noise[i];
+        const float x = (float)b->diffusion.sqrt_abar[t] * b->x0[i] +
+                        (float)b->diffusion.sqrt_one_minus_abar[t] * b->noise[i];
         worst = fmax(worst, fabs((double)x - (double)b->x_t[i]));
     }
     parity_error(p, "x_t", worst, 1e-5);
@@ -355,7 +315,7 @@ static void check_corruption(parity *p, const trained *m, const batch *b)
 /* ---- sampling
  * ------------------------------------------------------------------------------------------ */
 
-static me_code check_sampling(parity *p, trained *m, const batch *b, const me_value *io,
+static me_code check_sampling(parity *p, omnime_network *m, const batch *b, const me_value *io,
                               const me_value *config, me_arena *arena, me_err *err)
 {
     nn_ctx *ctx = &m->ctx;
@@ -380,9 +340,9 @@ static me_code check_sampling(parity *p, trained *m, const batch *b, const me_va
     nn_reset(ctx);
     const model_omnime_request request = {
         .n = b->n,
-        .source =
-            nn_from_host(ctx, pack(b->source, b->n, b->s, b->features, b->source_frames, arena),
-                         source_rows, b->features),
+        .source = nn_from_host(
+            ctx, parity_pack(b->source, b->n, b->s, b->features, b->source_frames, arena),
+            source_rows, b->features),
         .text = nn_from_host(ctx, text, b->n + 1, b->text_width),
         .source_frames = b->source_frames,
         .target_frames = b->target_frames,
@@ -395,8 +355,9 @@ static me_code check_sampling(parity *p, trained *m, const batch *b, const me_va
         q.cfg = ways == 2 ? MODEL_CFG_AUTO : MODEL_CFG_3WAY;
         model_omnime_guide guide;
         model_omnime_guide_make(&guide, ctx, &m->net, &q);
-        nn_tensor *x = nn_from_host(ctx, pack(z, b->n, b->t, b->features, b->target_frames, arena),
-                                    rows, b->features);
+        nn_tensor *x =
+            nn_from_host(ctx, parity_pack(z, b->n, b->t, b->features, b->target_frames, arena),
+                         rows, b->features);
         nn_tensor *x0 = model_omnime_guided(ctx, &guide, x, 150);
         code = nn_status(ctx, err);
         if (!code)
@@ -406,17 +367,17 @@ static me_code check_sampling(parity *p, trained *m, const batch *b, const me_va
             const int32_t t = times[i];
             const int64_t at = i * b->n * b->t * b->features;
             x0 = model_omnime_guided(ctx, &guide, x, t);
-            x = nn_add(ctx, x0, x, (float)m->diffusion.c1[t], (float)m->diffusion.c2[t]);
+            x = nn_add(ctx, x0, x, (float)b->diffusion.c1[t], (float)b->diffusion.c2[t]);
             nn_tensor *drawn = nn_from_host(
-                ctx, pack(noise + at, b->n, b->t, b->features, b->target_frames, arena), rows,
-                b->features);
-            if (t) x = nn_add(ctx, x, drawn, 1, (float)m->diffusion.sigma[t]);
+                ctx, parity_pack(noise + at, b->n, b->t, b->features, b->target_frames, arena),
+                rows, b->features);
+            if (t) x = nn_add(ctx, x, drawn, 1, (float)b->diffusion.sigma[t]);
             code = nn_status(ctx, err);
             if (!code)
                 code = check_tensor(
                     p, me_arena_printf(arena, "sampler at t = %d, %d passes", t, ways), ctx, x,
-                    pack(reference + at, b->n, b->t, b->features, b->target_frames, arena), 1e-5,
-                    arena, err);
+                    parity_pack(reference + at, b->n, b->t, b->features, b->target_frames, arena),
+                    1e-5, arena, err);
         }
     }
     return code;
@@ -426,25 +387,25 @@ me_code parity_omnime(parity *p, const char *folder, me_err *err)
 {
     me_arena arena;
     me_arena_init(&arena);
-    trained m = {0};
+    nn_backend *be = NULL;
+    omnime_network m = {0};
     batch b = {0};
-    me_value *golden = NULL;
-    me_doc io;
-    me_code code = me_json_read(&golden, &arena, me_path_join(&arena, folder, "golden.json"), err);
-    if (!code) code = me_doc_open(&io, me_path_join(&arena, folder, "io.npz"), err);
+    parity_files f;
+    me_code code = parity_files_open(&f, folder, &arena, err);
     if (!code) {
-        const me_value *config = me_dict_get(golden, "config");
-        code = read_batch(&b, io.root, &arena, err);
+        code = read_batch(&b, f.io.root, f.config, &arena, err);
+        if (!code) code = nn_backend_open(&be, p->device, 0, err);
         if (!code)
-            code = open_model(&m, p->device, &b, config,
-                              me_path_join(&arena, folder, "denoiser.pt"), &arena, err);
-        if (!code) check_corruption(p, &m, &b);
-        if (!code) code = check_training(p, &m, &b, io.root, golden, &arena, err);
-        if (!code) code = parity_check_gradients(p, &m.params, folder, golden, &arena, err);
-        if (!code) code = check_sampling(p, &m, &b, io.root, config, &arena, err);
+            code =
+                open_model(&m, be, &b, f.config, me_path_join(&arena, folder, "denoiser.pt"), err);
+        if (!code) check_corruption(p, &b);
+        if (!code) code = check_training(p, &m, &b, f.io.root, f.golden, &arena, err);
+        if (!code) code = parity_check_gradients(p, &m.params, folder, f.golden, &arena, err);
+        if (!code) code = check_sampling(p, &m, &b, f.io.root, f.config, &arena, err);
         if (!code) code = parity_check_step(p, &m.ctx, &m.params, folder, 1e-4, &arena, err);
-        close_model(&m);
-        me_doc_close(&io);
+        omnime_network_close(&m);
+        if (be) nn_backend_close(be);
+        parity_files_close(&f);
     }
     me_arena_release(&arena);
     return code;

@@ -10,39 +10,21 @@
 #include "models/omnime_guide.h"
 #include "models/omnime_loss.h"
 #include "nn/backend.h"
+#include "tests/parity/arrays.h"
 #include "tests/parity/parity.h"
+#include "tests/support/omnime_network.h"
 
 enum { N = 4, FRAMES = 8, FEATURES = 207, TEXT = 768 };
 
 static const int32_t source_frames[N] = {8, 5, 6, 7}, target_frames[N] = {6, 8, 7, 5};
 
-/* u(n, i) of the spec, in [-1, 1). */
-static double fill(uint32_t n, uint32_t i)
-{
-    uint32_t h = i * 0x9E3779B1u + n * 0x85EBCA77u + 0x165667B1u;
-    h ^= h >> 16;
-    h *= 0x7FEB352Du;
-    h ^= h >> 15;
-    h *= 0x846CA68Bu;
-    h ^= h >> 16;
-    return (double)h * 0x1p-31 - 1;
-}
-
 static float *filled(uint32_t n, int64_t count, double scale, me_arena *arena)
 {
-    float *x = ME_NEW_ARRAY(arena, count, float);
-    for (int64_t i = 0; i < count && x; i++) x[i] = (float)(scale * fill(n, (uint32_t)i));
-    return x;
+    return parity_filled(n, count, scale, 0, arena);
 }
 
 /* ---- the network
  * --------------------------------------------------------------------------------------- */
-
-typedef struct trained {
-    nn_ctx ctx;
-    nn_params params, frozen;
-    model_omnime_net net;
-} trained;
 
 static me_code fill_parameter(nn_params *p, const nn_param *q, uint32_t n, me_arena *arena,
                               me_err *err)
@@ -55,9 +37,8 @@ static me_code fill_parameter(nn_params *p, const nn_param *q, uint32_t n, me_ar
                          : q->ndim > 1 ? 1 / sqrt((double)q->shape[1])
                                        : 0.05;
     me_arena_mark mark = me_arena_get_mark(arena);
-    float *x = filled(n, count, scale, arena);
+    float *x = parity_filled(n, count, scale, norm ? 1 : 0, arena);
     if (!x) return me_fail_mem(err, q->name);
-    for (int64_t i = 0; i < count && norm; i++) x[i] = (float)(1 + 0.1 * fill(n, (uint32_t)i));
     me_code code = nn_params_set(p, q->name, x, count, err);
     me_arena_rewind(arena, mark);
     return code;
@@ -65,7 +46,7 @@ static me_code fill_parameter(nn_params *p, const nn_param *q, uint32_t n, me_ar
 
 /* Parameters are numbered as spec omnime 4.5 lists them: feat_comb_coeff 0, pos_embed 16 and
  * target_head from 155 are in the other block. */
-static me_code fill_parameters(trained *t, me_arena *arena, me_err *err)
+static me_code fill_parameters(omnime_network *t, me_arena *arena, me_err *err)
 {
     me_code code = ME_OK;
     for (int64_t i = 0; i < t->params.n && !code; i++)
@@ -78,8 +59,8 @@ static me_code fill_parameters(trained *t, me_arena *arena, me_err *err)
     return code;
 }
 
-static me_code open_model(trained *t, nn_backend *be, int64_t steps, model_dit_text text, bool raw,
-                          me_arena *arena, me_err *err)
+static me_code open_model(omnime_network *t, nn_backend *be, int64_t steps, model_dit_text text,
+                          bool raw, me_arena *arena, me_err *err)
 {
     const model_omnime_config c = {.features = FEATURES,
                                    .text_width = TEXT,
@@ -95,25 +76,10 @@ static me_code open_model(trained *t, nn_backend *be, int64_t steps, model_dit_t
                                    .inter = true,
                                    .dit_text = text,
                                    .raw_source = raw};
-    *t = (trained){0};
-    nn_params_init(&t->params);
-    nn_params_init(&t->frozen);
-    me_code code = nn_ctx_open(&t->ctx, be, NN_FP32, err);
-    if (!code) code = model_omnime_net_declare(&t->net, &t->params, &t->frozen, &c, err);
-    if (!code) code = nn_params_alloc(&t->params, be, err);
-    if (!code) code = nn_params_alloc(&t->frozen, be, err);
-    if (!code) code = nn_params_train(&t->params, false, err);
+    me_code code = omnime_network_open(t, be, &c, err);
     if (!code) code = model_omnime_net_initialize(&t->net, 0, err);
     if (!code) code = fill_parameters(t, arena, err);
     return code ? code : model_omnime_net_tables(&t->net, err);
-}
-
-static void close_model(trained *t)
-{
-    model_omnime_net_close(&t->net);
-    nn_params_close(&t->params);
-    nn_params_close(&t->frozen);
-    nn_ctx_close(&t->ctx);
 }
 
 /* ---- 11.1: a training step
@@ -262,7 +228,7 @@ static void check_released(parity *p, const float *x, const float *logits)
             near(p, "logits", (double)logits[3 * classes[i].row + c], classes[i].value[c], 1e-5);
 }
 
-static me_code check_gradients(parity *p, trained *t, me_arena *arena, me_err *err)
+static me_code check_gradients(parity *p, omnime_network *t, me_arena *arena, me_err *err)
 {
     float *host = ME_NEW_ARRAY(arena, t->params.size, float);
     if (!host) return me_fail_mem(err, "gradients");
@@ -316,7 +282,7 @@ static me_code check_variant(parity *p, nn_backend *be, const variant *v, me_err
 {
     me_arena arena;
     me_arena_init(&arena);
-    trained t;
+    omnime_network t;
     int32_t rows[N], seen[N], first[N];
     bool text_kept[N] = {true, true, true, false}, motion_kept[N], teaches[N];
     const double *score[N];
@@ -334,7 +300,7 @@ static me_code check_variant(parity *p, nn_backend *be, const variant *v, me_err
         teaches[i] = true;
         score[i] = scores + i * FRAMES;
         for (int f = 0; f < FRAMES; f++)
-            scores[i * FRAMES + f] = 0.5 + 0.5 * fill(1005, (uint32_t)(i * FRAMES + f));
+            scores[i * FRAMES + f] = 0.5 + 0.5 * parity_fill(1005, (uint32_t)(i * FRAMES + f));
     }
     if (!code) {
         nn_ctx *ctx = &t.ctx;
@@ -397,7 +363,7 @@ static me_code check_variant(parity *p, nn_backend *be, const variant *v, me_err
             if (!code) code = check_gradients(p, &t, &arena, err);
         }
     }
-    close_model(&t);
+    omnime_network_close(&t);
     me_arena_release(&arena);
     return code;
 }
@@ -431,7 +397,7 @@ static me_code check_sampling(parity *p, nn_backend *be, me_err *err)
     const int32_t s_max[SAMPLES] = {FRAMES, FRAMES};
     me_arena arena;
     me_arena_init(&arena);
-    trained t;
+    omnime_network t;
     model_diffusion d;
     me_code code = open_model(&t, be, STEPS, MODEL_DIT_TEXT_NONE, false, &arena, err);
     if (!code) code = model_diffusion_init(&d, &arena, STEPS, err);
@@ -471,7 +437,7 @@ static me_code check_sampling(parity *p, nn_backend *be, me_err *err)
             near(p, "a sample", (double)host[at[i]], given[k].value[i], 1e-5);
         if (!code) near(p, "absolutes of samples", absolutes, given[k].absolutes, 2e-3);
     }
-    close_model(&t);
+    omnime_network_close(&t);
     me_arena_release(&arena);
     return code;
 }
@@ -510,7 +476,7 @@ me_code parity_omnime_golden(parity *p, const char *folder, me_err *err)
 {
     (void)folder;
     nn_backend *be = NULL;
-    near(p, "the fill", fill(7, 0), -0.34371408, 1e-8);
+    near(p, "the fill", parity_fill(7, 0), -0.34371408, 1e-8);
     me_code code = check_tables(p, err);
     if (!code) code = nn_backend_open(&be, p->device, 0, err);
     for (int i = 0; i < COUNT(variants) && !code; i++)

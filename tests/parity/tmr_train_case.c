@@ -6,7 +6,6 @@
 
 #include "core/doc.h"
 #include "core/file.h"
-#include "core/json.h"
 #include "metrics/result.h"
 #include "models/tmr_model.h"
 #include "nn/backend.h"
@@ -25,19 +24,6 @@ typedef struct batch {
     int64_t longest, longest_text; /* padded lengths */
 } batch;
 
-/* Rows of a padded (n, longest, columns) array that are in use, laid end to end. */
-static float *pack(me_arena *arena, const float *padded, int64_t n, int64_t longest,
-                   int64_t columns, const int32_t *lengths, int64_t *rows)
-{
-    float *out = ME_NEW_ARRAY(arena, n * longest * columns, float);
-    for (int64_t i = 0; i < n && out; i++) {
-        memcpy(out + *rows * columns, padded + i * longest * columns,
-               (size_t)(lengths[i] * columns) * sizeof *out);
-        *rows += lengths[i];
-    }
-    return out;
-}
-
 static me_code read_packed(float **out, int64_t *rows, int64_t *longest, int64_t *columns,
                            const me_value *io, const char *name, int64_t n, const int32_t *lengths,
                            me_arena *arena, me_err *err)
@@ -53,7 +39,8 @@ static me_code read_packed(float **out, int64_t *rows, int64_t *longest, int64_t
             return me_fail(err, ME_EFORMAT, "%s: a length is %d", name, lengths[i]);
     *longest = a->shape[1];
     *columns = a->shape[2];
-    *out = pack(arena, padded, n, a->shape[1], a->shape[2], lengths, rows);
+    for (int64_t i = 0; i < n; i++) *rows += lengths[i];
+    *out = parity_pack(padded, n, a->shape[1], a->shape[2], lengths, arena);
     return *out ? ME_OK : me_fail_mem(err, name);
 }
 
@@ -195,30 +182,22 @@ static me_code check_loss(parity *p, trained *t, const batch *b, const me_value 
     return code ? code : nn_status(ctx, err);
 }
 
-/* The parameters that one step of AdamW leaves, relative to each tensor's size. */
-static int64_t size_of(const me_value *config, const char *name)
-{
-    return (int64_t)metric_result_number(config, name);
-}
-
 me_code parity_tmr_train(parity *p, const char *folder, me_err *err)
 {
     me_arena arena;
     me_arena_init(&arena);
     trained t = {0};
     batch b = {0};
-    me_value *golden = NULL;
-    me_doc io;
-    me_code code = me_json_read(&golden, &arena, me_path_join(&arena, folder, "golden.json"), err);
-    if (!code) code = me_doc_open(&io, me_path_join(&arena, folder, "io.npz"), err);
+    parity_files f;
+    me_code code = parity_files_open(&f, folder, &arena, err);
     if (!code) {
-        const me_value *c = me_dict_get(golden, "config"), *weights = me_dict_get(c, "lmd");
-        b.width = size_of(c, "latent_dim");
+        const me_value *c = f.config, *weights = me_dict_get(c, "lmd");
+        b.width = parity_size(c, "latent_dim");
         t.options = (model_tmr_options){
             .width = b.width,
-            .ff = size_of(c, "ff_size"),
-            .heads = size_of(c, "num_heads"),
-            .layers = size_of(c, "num_layers"),
+            .ff = parity_size(c, "ff_size"),
+            .heads = parity_size(c, "num_heads"),
+            .layers = parity_size(c, "num_layers"),
             .temperature = metric_result_number(c, "temperature"),
             .w_recons = metric_result_number(weights, "recons"),
             .w_kl = metric_result_number(weights, "kl"),
@@ -226,16 +205,16 @@ me_code parity_tmr_train(parity *p, const char *folder, me_err *err)
             .w_contrastive = metric_result_number(weights, "contrastive"),
         };
         const double threshold = 2 * metric_result_number(c, "threshold_selfsim") - 1;
-        code = read_batch(&b, io.root, threshold, &arena, err);
+        code = read_batch(&b, f.io.root, threshold, &arena, err);
         if (!code)
             code = open_model(&t, p->device, &b, me_path_join(&arena, folder, "tmr.pt"), err);
-        if (!code) code = check_loss(p, &t, &b, golden, &arena, err);
-        if (!code) code = parity_check_gradients(p, &t.params, folder, golden, &arena, err);
+        if (!code) code = check_loss(p, &t, &b, f.golden, &arena, err);
+        if (!code) code = parity_check_gradients(p, &t.params, folder, f.golden, &arena, err);
         if (!code)
             code = parity_check_step(p, &t.ctx, &t.params, folder, metric_result_number(c, "lr"),
                                      &arena, err);
         close_model(&t);
-        me_doc_close(&io);
+        parity_files_close(&f);
     }
     me_arena_release(&arena);
     return code;

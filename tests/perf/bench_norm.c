@@ -9,78 +9,25 @@
  * once; at the small size they stay in the GPU's cache from call to call. Finishing has no slot of
  * its own: it is what is left of a product over k = 0, which writes zeros first (counted too).
  */
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/perf/bench_work.h"
 
-#include "core/rng.h"
-#include "nn/backend.h"
-
-enum { ROUNDS = 11, CALLS = 10, WIDTH = 256, HIDDEN = 1024, BUFFERS = 32 };
+enum { ROUNDS = 11, CALLS = 10, WIDTH = 256, HIDDEN = 1024 };
 
 typedef struct work {
-    nn_backend *be;
-    void *buffers[BUFFERS];
-    int used;
+    bench_work base;
     int64_t m;
     nn_dtype dtype;
 } work;
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "bench-norm: %s\n", what);
-    exit(1);
-}
-
-static void *take(work *w, int64_t n, size_t size)
-{
-    me_err err = {0};
-    void *p;
-    if (w->used == BUFFERS) fail("too many buffers");
-    if (w->be->alloc(w->be, (size_t)n * size, &p, &err) != ME_OK) fail(err.msg);
-    return w->buffers[w->used++] = p;
-}
-
-static void *random_tensor(work *w, int64_t n, nn_dtype dtype, uint64_t site)
-{
-    me_rng g = me_rng_make(1, site);
-    float *host = malloc((size_t)n * sizeof *host);
-    if (!host) fail("out of memory");
-    for (int64_t i = 0; i < n; i++) host[i] = (float)me_rng_range(&g, -1.7, 1.7);
-    float *wide = take(w, n, sizeof *wide);
-    void *p = wide;
-    w->be->upload(w->be, wide, host, (size_t)n * sizeof *host);
-    if (dtype == NN_BF16) {
-        p = take(w, n, 2);
-        w->be->to_bf16(w->be, p, wide, n);
-    }
-    w->be->sync(w->be);
-    free(host);
-    return p;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* `tensors` of (m,columns) move in a call of `run`. */
 static void time_calls(work *w, const char *what, int64_t columns, int tensors,
                        void (*run)(nn_backend *, const void *), const void *args)
 {
     const size_t size = w->dtype == NN_BF16 ? 2 : sizeof(float);
-    double times[ROUNDS];
-    me_err err = {0};
-    for (int i = -2; i < ROUNDS; i++) {
-        double from = w->be->now(w->be);
-        for (int k = 0; k < CALLS; k++) run(w->be, args);
-        if (i >= 0) times[i] = (w->be->now(w->be) - from) / CALLS;
-    }
-    if (w->be->status(w->be, &err) != ME_OK) fail(err.msg);
-    qsort(times, ROUNDS, sizeof *times, by_value);
-    const double t = times[ROUNDS / 2], bytes = (double)(w->m * columns * tensors) * (double)size;
+    const double t = bench_median(&w->base, ROUNDS, CALLS, run, args),
+                 bytes = (double)(w->m * columns * tensors) * (double)size;
     printf("%s,%lld x %lld,%s,%.1f,%.0f,\"%s\"\n", what, (long long)w->m, (long long)columns,
-           w->dtype == NN_BF16 ? "bf16" : "f32", t * 1e6, bytes / t * 1e-9, w->be->device);
+           w->dtype == NN_BF16 ? "bf16" : "f32", t * 1e6, bytes / t * 1e-9, w->base.be->device);
     fflush(stdout);
 }
 
@@ -104,11 +51,6 @@ static void run_gemm(nn_backend *be, const void *args)
     be->gemm(be, args);
 }
 
-static void release(work *w)
-{
-    while (w->used) w->be->release(w->be, w->buffers[--w->used]);
-}
-
 static void time_layernorm(work *w)
 {
     const size_t size = w->dtype == NN_BF16 ? 2 : sizeof(float);
@@ -117,26 +59,26 @@ static void time_layernorm(work *w)
                               .d = WIDTH,
                               .dtype = w->dtype,
                               .eps = 1e-5f,
-                              .x = random_tensor(w, n, w->dtype, 1),
-                              .residual = random_tensor(w, n, w->dtype, 2),
+                              .x = bench_random(&w->base, n, w->dtype, 1),
+                              .residual = bench_random(&w->base, n, w->dtype, 2),
                               .drop = {.p = 0.1f, .site = 3, .seed = 7},
-                              .w = random_tensor(w, WIDTH, NN_F32, 3),
-                              .b = random_tensor(w, WIDTH, NN_F32, 4),
-                              .y = take(w, n, size),
-                              .mean = take(w, w->m, sizeof(float)),
-                              .rstd = take(w, w->m, sizeof(float)),
-                              .dy = random_tensor(w, n, w->dtype, 5),
-                              .dx = take(w, n, size),
-                              .dresidual = take(w, n, size),
-                              .dw = random_tensor(w, WIDTH, NN_F32, 6),
-                              .db = random_tensor(w, WIDTH, NN_F32, 7),
-                              .dbias = random_tensor(w, WIDTH, NN_F32, 8)};
+                              .w = bench_random(&w->base, WIDTH, NN_F32, 3),
+                              .b = bench_random(&w->base, WIDTH, NN_F32, 4),
+                              .y = bench_take(&w->base, n, size),
+                              .mean = bench_take(&w->base, w->m, sizeof(float)),
+                              .rstd = bench_take(&w->base, w->m, sizeof(float)),
+                              .dy = bench_random(&w->base, n, w->dtype, 5),
+                              .dx = bench_take(&w->base, n, size),
+                              .dresidual = bench_take(&w->base, n, size),
+                              .dw = bench_random(&w->base, WIDTH, NN_F32, 6),
+                              .db = bench_random(&w->base, WIDTH, NN_F32, 7),
+                              .dbias = bench_random(&w->base, WIDTH, NN_F32, 8)};
     time_calls(w, "layernorm_fwd", WIDTH, 3, run_layernorm_fwd, &args);
     time_calls(w, "layernorm_bwd", WIDTH, 5, run_layernorm_bwd, &args);
     args.drop.p = 0;
     time_calls(w, "layernorm_fwd without dropout", WIDTH, 3, run_layernorm_fwd, &args);
     time_calls(w, "layernorm_bwd without dropout", WIDTH, 5, run_layernorm_bwd, &args);
-    release(w);
+    bench_release(&w->base);
 }
 
 static void time_linear_grad(work *w, int64_t columns)
@@ -146,15 +88,15 @@ static void time_linear_grad(work *w, int64_t columns)
     nn_linear_grad_args args = {.m = w->m,
                                 .n = columns,
                                 .dtype = w->dtype,
-                                .slope = random_tensor(w, n, w->dtype, 1),
-                                .dy = random_tensor(w, n, w->dtype, 2),
-                                .dx = take(w, n, size),
-                                .dbias = random_tensor(w, columns, NN_F32, 3)};
+                                .slope = bench_random(&w->base, n, w->dtype, 1),
+                                .dy = bench_random(&w->base, n, w->dtype, 2),
+                                .dx = bench_take(&w->base, n, size),
+                                .dbias = bench_random(&w->base, columns, NN_F32, 3)};
     time_calls(w, "linear_grad with slope", columns, 3, run_linear_grad, &args);
     args.slope = NULL;
     args.dx = (void *)args.dy;
     time_calls(w, "linear_grad sums alone", columns, 1, run_linear_grad, &args);
-    release(w);
+    bench_release(&w->base);
 }
 
 static void time_finish(work *w, nn_act act, const char *what, const char *dropped)
@@ -163,9 +105,9 @@ static void time_finish(work *w, nn_act act, const char *what, const char *dropp
     nn_gemm_args args = {.m = w->m,
                          .n = HIDDEN,
                          .trans_b = true,
-                         .bias = random_tensor(w, HIDDEN, w->dtype, 1),
-                         .c = take(w, w->m * HIDDEN, size),
-                         .slope = take(w, w->m * HIDDEN, size),
+                         .bias = bench_random(&w->base, HIDDEN, w->dtype, 1),
+                         .c = bench_take(&w->base, w->m * HIDDEN, size),
+                         .slope = bench_take(&w->base, w->m * HIDDEN, size),
                          .act = act,
                          .drop = {.p = 0.1f, .site = 3, .seed = 7},
                          .dtype = w->dtype,
@@ -175,20 +117,18 @@ static void time_finish(work *w, nn_act act, const char *what, const char *dropp
     time_calls(w, dropped, HIDDEN, 4, run_gemm, &args);
     args.drop.p = 0;
     time_calls(w, what, HIDDEN, 4, run_gemm, &args);
-    release(w);
+    bench_release(&w->base);
 }
 
 int main(int argc, char **argv)
 {
     static const int64_t rows[] = {3264, 26112};
     static const nn_dtype dtypes[] = {NN_BF16, NN_F32};
-    me_err err = {0};
-    nn_backend *be;
-    if (nn_backend_open(&be, argc > 1 ? argv[1] : "auto", 0, &err) != ME_OK) fail(err.msg);
+    nn_backend *be = bench_open(argc, argv);
     printf("figure,shape,type,median_us,gbytes_s,device\n");
     for (size_t t = 0; t < sizeof dtypes / sizeof dtypes[0]; t++) {
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-            work w = {.be = be, .m = rows[i], .dtype = dtypes[t]};
+            work w = {.base = {.be = be}, .m = rows[i], .dtype = dtypes[t]};
             time_layernorm(&w);
             time_linear_grad(&w, WIDTH);
             time_linear_grad(&w, HIDDEN);

@@ -15,12 +15,13 @@
 #include "core/pickle.h"
 #include "eval/run.h"
 #include "nn/backend.h"
+#include "tests/unit/folder.h"
 #include "tmr/weights.h"
 
 enum { GOLDEN_ITEMS = 40, GOLDEN_STREAM = 40 };
 
 typedef struct golden {
-    char folder[64]; /* removed by golden_close */
+    char folder[FOLDER_PATH]; /* removed by golden_close */
     char dataset[96], samples[96], tmr[96];
     me_arena arena;
     float mean[MOTION_POSE], std[MOTION_POSE];
@@ -200,9 +201,9 @@ static inline void golden_write_tmr(golden *g)
 
 static inline void golden_open(golden *g, int limit)
 {
-    *g = (golden){.folder = "/tmp/mebench-golden-XXXXXX"};
+    *g = (golden){0};
     me_arena_init(&g->arena);
-    cr_assert(mkdtemp(g->folder));
+    folder_make(g->folder);
     snprintf(g->dataset, sizeof g->dataset, "%s/motionfix_test.pth.tar", g->folder);
     snprintf(g->samples, sizeof g->samples, "%s/samples", g->folder);
     snprintf(g->tmr, sizeof g->tmr, "%s/tmr.safetensors", g->folder);
@@ -214,9 +215,7 @@ static inline void golden_open(golden *g, int limit)
 
 static inline void golden_close(golden *g)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", g->folder);
-    cr_assert_eq(system(command), 0);
+    folder_remove(g->folder);
     me_arena_release(&g->arena);
 }
 

@@ -16,6 +16,7 @@
 #include "models/trainer.h"
 #include "motion/synth.h"
 #include "nn/backend.h"
+#include "tests/unit/folder.h"
 
 typedef struct small_run {
     motion_dataset data;
@@ -25,7 +26,7 @@ typedef struct small_run {
     model_tmr_options own;
     model_train_options train;
     me_value *echo;
-    char folder[64];
+    char folder[FOLDER_PATH];
     model *m;
 } small_run;
 
@@ -53,8 +54,7 @@ static inline void small_run_open(small_run *r)
     r->train.log_every = 3;
     r->train.ema = 0.9;
     r->train.tensorboard = false;
-    strcpy(r->folder, "/tmp/mebench-train-XXXXXX");
-    cr_assert_not_null(mkdtemp(r->folder));
+    folder_make(r->folder);
 }
 
 static inline void small_run_close_model(small_run *r)
@@ -85,19 +85,10 @@ static inline const char *small_run_path(small_run *r, const char *name)
     return me_path_join(&r->arena, r->folder, name);
 }
 
-/* Everything in the run's folder, which stays. */
-static inline void small_run_clear(small_run *r)
-{
-    me_names names;
-    cr_assert_eq(me_list_directory(&names, &r->arena, r->folder, NULL), ME_OK);
-    for (int64_t i = 0; i < names.n; i++) unlink(small_run_path(r, names.items[i]));
-}
-
 static inline void small_run_close(small_run *r)
 {
     small_run_close_model(r);
-    small_run_clear(r);
-    rmdir(r->folder);
+    folder_remove(r->folder);
     nn_text_close(r->text);
     nn_backend_close(r->be);
     motion_dataset_close(&r->data);

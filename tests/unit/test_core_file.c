@@ -10,29 +10,21 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "tests/unit/folder.h"
 
 /* Every test in a folder of its own. */
-static char folder[64];
+static char folder[FOLDER_PATH];
 
 static void enter(void)
 {
-    strcpy(folder, "/tmp/mebench-file-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make(folder);
     cr_assert_eq(chdir(folder), 0);
 }
 
 static void leave(void)
 {
-    me_arena arena = {0};
-    me_names names;
     cr_assert_eq(chdir("/"), 0);
-    if (me_list_directory(&names, &arena, folder, NULL) == ME_OK)
-        for (int64_t i = 0; i < names.n; i++) {
-            const char *path = me_path_join(&arena, folder, names.items[i]);
-            if (unlink(path) != 0) rmdir(path);
-        }
-    rmdir(folder);
-    me_arena_release(&arena);
+    folder_remove(folder);
 }
 
 TestSuite(file, .init = enter, .fini = leave);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/doc.h"
+#include "core/file.h"
 #include "core/safetensors.h"
 #include "tests/unit/reader_text.h"
 
@@ -75,7 +76,36 @@ Test(safetensors, what_is_written_reads_back)
     free(text);
     free(about);
     me_doc_close(&doc);
+    cr_assert_eq(me_safetensors_metadata(&metadata, &arena, path, NULL), ME_OK);
+    about = reader_text(metadata);
+    cr_expect_str_eq(about, "{\"made\": \"here\"}");
+    free(about);
     unlink(path);
+    me_arena_release(&arena);
+}
+
+Test(safetensors, the_header_alone_tells_what_a_file_says_of_itself)
+{
+    /* The tensor's data are not there, and not looked for. */
+    static const char bytes[] = "\x54\0\0\0\0\0\0\0{\"__metadata__\":{\"schema\":\"x\"},"
+                                "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    char path[64] = "/tmp/mebench-safetensors-XXXXXX";
+    me_arena arena = {0};
+    me_value *found;
+    me_err err = {0};
+    close(mkstemp(path));
+    cr_assert_eq(me_file_write(path, bytes, sizeof bytes - 1, NULL), ME_OK);
+    cr_assert_eq(me_safetensors_metadata(&found, &arena, path, &err), ME_OK, "%s", err.msg);
+    cr_expect(me_string_equals(me_dict_get(found, "schema"), "x"));
+    cr_assert_eq(me_file_write(path, bytes, 28, NULL), ME_OK);
+    cr_expect_eq(me_safetensors_metadata(&found, &arena, path, &err), ME_EFORMAT);
+    cr_expect(strstr(err.msg, "the header wants 84 bytes, 20 are left"), "%s", err.msg);
+    cr_expect_null(found);
+    cr_assert_eq(me_file_write(path, "no", 2, NULL), ME_OK);
+    cr_expect_eq(me_safetensors_metadata(&found, &arena, path, NULL), ME_OK);
+    cr_expect_null(found);
+    unlink(path);
+    cr_expect_eq(me_safetensors_metadata(&found, &arena, path, NULL), ME_EIO);
     me_arena_release(&arena);
 }
 

@@ -17,19 +17,40 @@ static void expect_scores(const metric_block *b, const double *wanted, double to
                                wanted[i]);
 }
 
-static void expect_embedding(const float *e, const double first[5], double norm)
+/* Of the first item: the first elements of its source's, target's and generated embedding, and
+ * their norms. */
+static void expect_embeddings(const eval_run *r, const double first[3][5], const double norm[3])
 {
-    double sum = 0;
-    for (int i = 0; i < 256; i++) sum += (double)e[i] * (double)e[i];
-    for (int i = 0; i < 5; i++)
-        cr_expect_float_eq(e[i], first[i], 1e-5, "%d: %.7f", i, (double)e[i]);
-    cr_expect_float_eq(sqrt(sum), norm, 1e-5);
+    for (int role = EVAL_SOURCE; role <= EVAL_GENERATED; role++) {
+        const float *e = r->embedding[role];
+        double sum = 0;
+        for (int i = 0; i < 256; i++) sum += (double)e[i] * (double)e[i];
+        for (int i = 0; i < 5; i++)
+            cr_expect_float_eq(e[i], first[role][i], 1e-5, "role %d, %d: %.7f", role, i,
+                               (double)e[i]);
+        cr_expect_float_eq(sqrt(sum), norm[role], 1e-5);
+    }
 }
 
 static void run(eval_run *r, const eval_options *o)
 {
     me_err err = {0};
     cr_assert_eq(eval_run_open(r, o, NULL, &err), ME_OK, "%s", err.msg);
+}
+
+/* The case's files as they are by now. */
+static void run_golden(eval_run *r, const golden *g, tmr_gelu gelu, bool both)
+{
+    eval_options o = golden_options(g);
+    o.gelu = gelu;
+    o.both_gelu = both;
+    run(r, &o);
+}
+
+static void close_golden(eval_run *r, golden *g)
+{
+    eval_run_close(r);
+    golden_close(g);
 }
 
 Test(eval_golden, the_hash_gives_the_stated_inputs)
@@ -49,22 +70,17 @@ Test(eval_golden, erf_gives_the_reference_embeddings_ranks_and_scores)
 {
     golden g;
     golden_open(&g, 1000);
-    eval_options o = golden_options(&g);
-    o.gelu = TMR_GELU_ERF;
     eval_run r;
-    run(&r, &o);
-    cr_expect_eq(r.match.n, 40);
-    cr_expect_eq(r.match.extra_n, 1);
-    cr_expect_str_eq(r.match.extra[0], "999999");
-    expect_embedding(r.embedding[EVAL_SOURCE],
-                     (double[]){-1.0178763, 1.3008722, -0.4715613, -0.6268122, -1.4834370},
-                     16.3414049);
-    expect_embedding(r.embedding[EVAL_TARGET],
-                     (double[]){-0.7085629, 1.6020963, -0.1798272, -0.8954941, -1.2217845},
-                     16.3362377);
-    expect_embedding(r.embedding[EVAL_GENERATED],
-                     (double[]){-0.8848787, 1.7646816, 0.0359460, -0.7825579, -1.3635424},
-                     16.2903408);
+    run_golden(&r, &g, TMR_GELU_ERF, false);
+    cr_expect_eq(r.selected.n, 40);
+    cr_expect_eq(r.selected.extra_n, 1);
+    cr_expect_str_eq(r.selected.extra[0], "999999");
+    expect_embeddings(
+        &r,
+        (const double[3][5]){{-1.0178763, 1.3008722, -0.4715613, -0.6268122, -1.4834370},
+                             {-0.7085629, 1.6020963, -0.1798272, -0.8954941, -1.2217845},
+                             {-0.8848787, 1.7646816, 0.0359460, -0.7825579, -1.3635424}},
+        (const double[3]){16.3414049, 16.3362377, 16.2903408});
     const metric_block *target = r.evaluation.full[METRIC_TO_TARGET],
                        *source = r.evaluation.full[METRIC_TO_SOURCE];
     for (int i = 0; i < GOLDEN_ITEMS; i++) {
@@ -80,27 +96,21 @@ Test(eval_golden, erf_gives_the_reference_embeddings_ranks_and_scores)
     expect_scores(r.evaluation.batch32[METRIC_TO_TARGET],
                   (double[]){87.5, 90.625, 93.75, 96.875, 100, 1, 1.44}, 5e-3);
     cr_expect_eq(r.evaluation.batches.dropped, 8);
-    eval_run_close(&r);
-    golden_close(&g);
+    close_golden(&r, &g);
 }
 
 Test(eval_golden, tanh_gives_its_own_embeddings_and_both_says_what_differs)
 {
     golden g;
     golden_open(&g, 1000);
-    eval_options o = golden_options(&g);
-    o.both_gelu = true;
     eval_run r;
-    run(&r, &o);
-    expect_embedding(r.embedding[EVAL_SOURCE],
-                     (double[]){-1.0177569, 1.3006360, -0.4717138, -0.6267847, -1.4837189},
-                     16.3414367);
-    expect_embedding(r.embedding[EVAL_TARGET],
-                     (double[]){-0.7084557, 1.6017660, -0.1799097, -0.8956177, -1.2222103},
-                     16.3362842);
-    expect_embedding(r.embedding[EVAL_GENERATED],
-                     (double[]){-0.8848511, 1.7642771, 0.0358033, -0.7825290, -1.3638994},
-                     16.2904005);
+    run_golden(&r, &g, TMR_GELU_TANH, true);
+    expect_embeddings(
+        &r,
+        (const double[3][5]){{-1.0177569, 1.3006360, -0.4717138, -0.6267847, -1.4837189},
+                             {-0.7084557, 1.6017660, -0.1799097, -0.8956177, -1.2222103},
+                             {-0.8848511, 1.7642771, 0.0358033, -0.7825290, -1.3638994}},
+        (const double[3]){16.3414367, 16.3362842, 16.2904005});
     cr_expect_float_eq(metric_block_value(r.evaluation.full[METRIC_TO_SOURCE], "AvgR"), 20.88,
                        5.1e-3);
     cr_expect_float_eq(metric_block_value(r.evaluation.batch32[METRIC_TO_SOURCE], "AvgR"), 16.72,
@@ -108,8 +118,7 @@ Test(eval_golden, tanh_gives_its_own_embeddings_and_both_says_what_differs)
     cr_expect_eq(r.gelu.full[METRIC_TO_TARGET], 0);
     cr_expect_eq(r.gelu.full[METRIC_TO_SOURCE], 1);
     cr_expect(r.gelu.similarity > 1e-6 && r.gelu.similarity < 1e-4);
-    eval_run_close(&r);
-    golden_close(&g);
+    close_golden(&r, &g);
 }
 
 Test(eval_golden, thirty_three_files_make_one_batch_and_a_smaller_gallery)
@@ -124,32 +133,26 @@ Test(eval_golden, thirty_three_files_make_one_batch_and_a_smaller_gallery)
         if (below < 33) continue;
         cr_assert_eq(unlink(me_arena_printf(&g.arena, "%s/%06d.npy", g.samples, order[i])), 0);
     }
-    eval_options o = golden_options(&g);
-    o.gelu = TMR_GELU_ERF;
     eval_run r;
-    run(&r, &o);
-    cr_expect_eq(r.match.n, 33);
-    cr_expect_eq(r.match.missing_n, 7);
+    run_golden(&r, &g, TMR_GELU_ERF, false);
+    cr_expect_eq(r.selected.n, 33);
+    cr_expect_eq(r.selected.missing_n, 7);
     expect_scores(r.evaluation.batch32[METRIC_TO_TARGET],
                   (double[]){84.375, 90.625, 93.75, -1, -1, -1, 1.44}, 5e-3);
     expect_scores(r.evaluation.full[METRIC_TO_TARGET],
                   (double[]){84.8485, 90.9091, 93.9394, -1, -1, -1, 1.45}, 5e-3);
-    eval_run_close(&r);
-    golden_close(&g);
+    close_golden(&r, &g);
 }
 
 Test(eval_golden, one_frame_generations_are_scored)
 {
     golden g;
     golden_open(&g, 1);
-    eval_options o = golden_options(&g);
-    o.gelu = TMR_GELU_ERF;
     eval_run r;
-    run(&r, &o);
+    run_golden(&r, &g, TMR_GELU_ERF, false);
     expect_scores(r.evaluation.full[METRIC_TO_TARGET], (double[]){5, 5, 7.5, -1, -1, -1, 18.73},
                   5.1e-3);
-    eval_run_close(&r);
-    golden_close(&g);
+    close_golden(&r, &g);
 }
 
 Test(eval_golden, bits_do_not_depend_on_threads_or_batch_size)

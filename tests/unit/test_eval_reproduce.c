@@ -10,28 +10,7 @@
 #include "core/json.h"
 #include "eval/reproduce.h"
 #include "metrics/result.h"
-
-static const char *folder(void)
-{
-    static char name[] = "/tmp/mebench-study-XXXXXX";
-    cr_assert_not_null(mkdtemp(name));
-    return name;
-}
-
-static void remove_folder(const char *dir)
-{
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    cr_assert_eq(system(command), 0);
-}
-
-static void write_text(me_arena *arena, const char *dir, const char *name, const char *text)
-{
-    me_err err = {0};
-    const char *path = me_path_join(arena, dir, name);
-    cr_assert_eq(me_make_directories(dir, &err), ME_OK, "%s", err.msg);
-    cr_assert_eq(me_file_write(path, text, strlen(text), &err), ME_OK, "%s", err.msg);
-}
+#include "tests/unit/folder.h"
 
 static const char plan[] =
     "{\"dataset\": {\"synth\": {\"pairs\": 8}}, \"tmr\": \"random:1\", \"seeds\": [4, 9],"
@@ -40,11 +19,14 @@ static const char plan[] =
     "0.25}},"
     "  {\"name\": \"B\", \"generated\": \"baseline:noise\"}]}";
 
-static eval_study read_plan(me_arena *arena, const char *dir)
+/* In a folder that is its `out`. */
+static eval_study read_plan(me_arena *arena)
 {
     eval_study study;
     me_err err = {0};
-    write_text(arena, dir, "plan.json", plan);
+    char *dir = ME_NEW_ARRAY(arena, FOLDER_PATH, char);
+    folder_make(dir);
+    folder_write(dir, "plan.json", plan);
     cr_assert_eq(eval_study_read(&study, arena, me_path_join(arena, dir, "plan.json"), dir, &err),
                  ME_OK, "%s", err.msg);
     return study;
@@ -54,7 +36,7 @@ Test(plan, a_row_is_trained_sampled_and_scored_for_each_seed)
 {
     me_arena arena;
     me_arena_init(&arena);
-    const eval_study s = read_plan(&arena, folder());
+    const eval_study s = read_plan(&arena);
     static const char *const titles[] = {"data: synth",     "A, seed 4: train", "A, seed 4: sample",
                                          "A, seed 4: eval", "A, seed 9: train", "A, seed 9: sample",
                                          "A, seed 9: eval", "B: eval"};
@@ -76,7 +58,7 @@ Test(plan, a_row_is_trained_sampled_and_scored_for_each_seed)
     cr_assert_eq(s.row[1].runs, 1);
     cr_assert_eq(s.row[1].run[0].seed, -1);
     cr_assert_str_eq(s.row[0].run[1].path, "rows/a/seed-9/eval/result.json");
-    remove_folder(s.out);
+    folder_remove(s.out);
     me_arena_release(&arena);
 }
 
@@ -99,20 +81,27 @@ static void write_result(me_arena *arena, const char *dir, const int ranks[4], c
         "  \"submission-heading-aligned\": {}}, \"fid\": {\"value\": %g},"
         " \"warnings\": [\"of seed %g [trap 32]\"], \"provenance\": {\"keys_sha256\": \"%s\"}}",
         r1, mean, mean, r1, keys);
-    write_text(arena, dir, "ranks.csv", csv);
-    write_text(arena, dir, "result.json", json);
+    folder_write(dir, "ranks.csv", csv);
+    folder_write(dir, "result.json", json);
+}
+
+/* The study with a result for each of its runs; row B's is of `items_of_b`. */
+static eval_study scored(me_arena *arena, const char *items_of_b)
+{
+    const eval_study s = read_plan(arena);
+    write_result(arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
+    write_result(arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
+    write_result(arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, items_of_b);
+    return s;
 }
 
 Test(numbers, several_seeds_give_mean_spread_and_two_intervals)
 {
     me_arena arena;
     me_arena_init(&arena);
-    const eval_study s = read_plan(&arena, folder());
+    const eval_study s = scored(&arena, "same");
     me_value *doc;
     me_err err = {0};
-    write_result(&arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
-    write_result(&arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
-    write_result(&arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, "same");
     cr_assert_eq(eval_study_result(&doc, &s, &arena, &err), ME_OK, "%s", err.msg);
     const me_value *row = me_dict_get(doc, "rows")->as.list.items[0];
     const me_value *m = metric_result_at(row, "protocols/full/generated_to_target");
@@ -144,7 +133,7 @@ Test(numbers, several_seeds_give_mean_spread_and_two_intervals)
     cr_expect_str_eq(warnings->as.list.items[0]->as.string.data,
                      "A, seed 4 (2 of 2 seeds): of seed 50 [trap 32]");
     cr_expect_str_eq(warnings->as.list.items[1]->as.string.data, "B: of seed 25 [trap 32]");
-    remove_folder(s.out);
+    folder_remove(s.out);
     me_arena_release(&arena);
 }
 
@@ -152,20 +141,16 @@ Test(numbers, rows_of_other_items_or_ranks_are_refused)
 {
     me_arena arena;
     me_arena_init(&arena);
-    const eval_study s = read_plan(&arena, folder());
+    const eval_study s = scored(&arena, "other");
     me_value *doc;
     me_err err = {0};
-    write_result(&arena, s.row[0].run[0].folder, (const int[]){1, 1, 2, 4}, "same");
-    write_result(&arena, s.row[0].run[1].folder, (const int[]){1, 1, 1, 3}, "same");
-    write_result(&arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, "other");
     cr_assert_eq(eval_study_result(&doc, &s, &arena, &err), ME_EDATA);
     cr_assert(strstr(err.msg, "another set of scored items"), "%s", err.msg);
     err = (me_err){0};
     write_result(&arena, s.row[1].run[0].folder, (const int[]){1, 2, 3, 4}, "same");
-    write_text(&arena, s.row[0].run[1].folder, "ranks.csv",
-               "key,full_generated_to_target\nk,zero\n");
+    folder_write(s.row[0].run[1].folder, "ranks.csv", "key,full_generated_to_target\nk,zero\n");
     cr_assert_eq(eval_study_result(&doc, &s, &arena, &err), ME_EFORMAT);
     cr_assert(strstr(err.msg, "ranks.csv: row 2: expected a rank, found 'zero'"), "%s", err.msg);
-    remove_folder(s.out);
+    folder_remove(s.out);
     me_arena_release(&arena);
 }

@@ -15,7 +15,7 @@ static const eval_trap *find(int id)
 }
 
 typedef struct scene {
-    eval_match match;
+    eval_selection selected;
     metric_evaluation evaluation, copy;
     eval_facts facts;
 } scene;
@@ -23,16 +23,16 @@ typedef struct scene {
 /* A complete run of 64 items in which nothing is wrong. */
 static void make_scene(scene *s)
 {
-    *s = (scene){.match = {.split = "test",
-                           .split_known = true,
-                           .subset = {.name = "all", .n = 64},
-                           .split_n = 64,
-                           .n = 64,
-                           .generated = 64}};
+    *s = (scene){.selected = {.split = "test",
+                              .split_known = true,
+                              .subset = {.name = "all", .n = 64},
+                              .split_n = 64,
+                              .n = 64,
+                              .generated = 64}};
     s->evaluation.n = 64;
     s->evaluation.options.batch32 = true;
     s->evaluation.batches = (metric_batches){.batches = 2, .batch_size = 32};
-    s->facts = (eval_facts){.match = &s->match,
+    s->facts = (eval_facts){.selected = &s->selected,
                             .dataset = "a/b.pth.tar",
                             .generated = "samples",
                             .evaluation = &s->evaluation};
@@ -68,15 +68,15 @@ Test(traps, missing_and_extra_samples_are_counted_and_named)
     scene s;
     make_scene(&s);
     const char *missing[] = {"000001", "000002"}, *extra[] = {"999999"};
-    s.match.missing = missing;
-    s.match.missing_n = 2;
-    s.match.n = 62;
+    s.selected.missing = missing;
+    s.selected.missing_n = 2;
+    s.selected.n = 62;
     cr_expect(applies(2, &s, "2 of 64 keys have no sample (first: 000001)"));
-    s.match.extra = extra;
-    s.match.extra_n = 1;
+    s.selected.extra = extra;
+    s.selected.extra_n = 1;
     cr_expect(applies(2, &s, "1 sample has no key"));
-    s.match.missing_n = 32;
-    s.match.n = 32;
+    s.selected.missing_n = 32;
+    s.selected.n = 32;
     cr_expect(applies(2, &s, "exactly half"));
     cr_expect_eq(find(2)->level, EVAL_TRAP_WARNING);
 }
@@ -85,10 +85,10 @@ Test(traps, subsets_are_named_and_legacy_ones_are_not_comparable)
 {
     scene s;
     make_scene(&s);
-    s.match.subset = (metric_subset){.name = "file:keys.txt", .n = 10};
+    s.selected.subset = (metric_subset){.name = "file:keys.txt", .n = 10};
     cr_expect(applies(3, &s, "10 of 64"));
     cr_expect_not(applies(5, &s, ""));
-    s.match.subset.name = "legacy506-omnime";
+    s.selected.subset.name = "legacy506-omnime";
     cr_expect(applies(5, &s, "not the same"));
 }
 
@@ -96,7 +96,7 @@ Test(traps, without_a_split_list_all_keys_count_as_test)
 {
     scene s;
     make_scene(&s);
-    s.match.split_known = false;
+    s.selected.split_known = false;
     cr_expect(applies(4, &s, "all 64 keys of b.pth.tar"));
 }
 
@@ -196,7 +196,7 @@ Test(traps, checks_write_notes_and_warnings_into_the_result)
     scene s;
     me_arena arena = {0};
     make_scene(&s);
-    s.match.split_known = false;
+    s.selected.split_known = false;
     me_value *doc = metric_result_new(&arena, "x");
     cr_assert_eq(eval_traps_check(doc, &arena, &s.facts, NULL, NULL), ME_OK);
     cr_expect_eq(me_dict_get(doc, "notes")->as.list.length, 1u);

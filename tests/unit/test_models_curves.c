@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "models/curves.h"
+#include "tests/unit/folder.h"
 
 static void expect_text(const char *path, const char *wanted)
 {
@@ -31,8 +32,8 @@ static void write_rows(const char *path, const char *events, const double (*rows
 
 Test(curves, a_resumed_run_replaces_the_rows_after_its_step)
 {
-    char folder[] = "/tmp/mebench-curves-XXXXXX", path[64];
-    cr_assert_not_null(mkdtemp(folder));
+    char folder[FOLDER_PATH], path[FOLDER_PATH + 8];
+    folder_make(folder);
     snprintf(path, sizeof path, "%s/c.csv", folder);
     write_rows(path, NULL, (const double[][3]){{10, 0.5, 1}, {20, NAN, 2}, {30, 0.25, 3}}, 3, 0);
     expect_text(path, "step,loss,rate\n10,0.5,1\n20,,2\n30,0.25,3\n");
@@ -40,8 +41,7 @@ Test(curves, a_resumed_run_replaces_the_rows_after_its_step)
     expect_text(path, "step,loss,rate\n10,0.5,1\n20,,2\n25,4,4\n");
     write_rows(path, NULL, (const double[][3]){{1, 1, 1}}, 1, 0);
     expect_text(path, "step,loss,rate\n1,1,1\n");
-    unlink(path);
-    rmdir(folder);
+    folder_remove(folder);
 }
 
 /* ---- event files, read back by what their format says -------------------------------------------
@@ -70,8 +70,8 @@ static uint32_t unmasked(const unsigned char *p)
 Test(curves, event_files_are_whole_records_with_their_checksums)
 {
     cr_assert_eq(crc32c((const unsigned char *)"123456789", 9), 0xE3069283u);
-    char folder[] = "/tmp/mebench-curves-XXXXXX", path[64];
-    cr_assert_not_null(mkdtemp(folder));
+    char folder[FOLDER_PATH], path[FOLDER_PATH + 8];
+    folder_make(folder);
     snprintf(path, sizeof path, "%s/c.csv", folder);
     write_rows(path, folder, (const double[][3]){{300, 0.5, 7}, {600, NAN, 8}}, 2, 0);
     me_arena arena = {0};
@@ -102,8 +102,6 @@ Test(curves, event_files_are_whole_records_with_their_checksums)
     }
     cr_assert_eq(records, 4); /* the version, loss and rate of 300, rate of 600 */
     me_bytes_close(&b);
-    unlink(file);
-    unlink(path);
-    rmdir(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }

@@ -8,6 +8,7 @@
 #include "models/omnime_guide.h"
 #include "models/sampler.h"
 #include "core/rng.h"
+#include "tests/support/omnime_network.h"
 #include "tests/unit/models_training.h"
 
 enum { WIDTH = 16, TEXT = 12, MOST = 4, FRAMES = 6 };
@@ -17,9 +18,7 @@ enum { WIDTH = 16, TEXT = 12, MOST = 4, FRAMES = 6 };
 
 typedef struct small {
     nn_backend *be;
-    nn_ctx ctx;
-    nn_params params, frozen;
-    model_omnime_net net;
+    omnime_network base;
     float *rows; /* random numbers to take features from */
 } small;
 
@@ -52,18 +51,11 @@ static void small_open(small *s, model_dit_text text, bool raw)
                                    .dit_text = text,
                                    .raw_source = raw};
     me_err err = {0};
-    memset(s, 0, sizeof *s);
-    nn_params_init(&s->params);
-    nn_params_init(&s->frozen);
     cr_assert_eq(nn_cpu_open(&s->be, 1, &err), ME_OK, "%s", err.msg);
-    cr_assert_eq(nn_ctx_open(&s->ctx, s->be, NN_FP32, &err), ME_OK, "%s", err.msg);
-    cr_assert_eq(model_omnime_net_declare(&s->net, &s->params, &s->frozen, &c, &err), ME_OK, "%s",
-                 err.msg);
-    cr_assert_eq(nn_params_alloc(&s->params, s->be, &err), ME_OK);
-    cr_assert_eq(nn_params_alloc(&s->frozen, s->be, &err), ME_OK);
-    cr_assert_eq(model_omnime_net_initialize(&s->net, 3, &err), ME_OK, "%s", err.msg);
-    randomise(&s->params, 3);
-    cr_assert_eq(model_omnime_net_tables(&s->net, &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(omnime_network_open(&s->base, s->be, &c, &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(model_omnime_net_initialize(&s->base.net, 3, &err), ME_OK, "%s", err.msg);
+    randomise(&s->base.params, 3);
+    cr_assert_eq(model_omnime_net_tables(&s->base.net, &err), ME_OK, "%s", err.msg);
     const int64_t n = 8 * MOST * FRAMES * MOTION_EDITOR;
     s->rows = malloc((size_t)n * sizeof *s->rows);
     me_rng g = me_rng_make(1, 1);
@@ -73,10 +65,7 @@ static void small_open(small *s, model_dit_text text, bool raw)
 static void small_close(small *s)
 {
     free(s->rows);
-    model_omnime_net_close(&s->net);
-    nn_params_close(&s->params);
-    nn_params_close(&s->frozen);
-    nn_ctx_close(&s->ctx);
+    omnime_network_close(&s->base);
     nn_backend_close(s->be);
 }
 
@@ -99,7 +88,7 @@ static nn_tensor *rows_of(small *s, const tokens *t, const int32_t *rows, int ki
         memcpy(host + n * columns, from, (size_t)(rows[i] * columns) * sizeof *host);
         n += rows[i];
     }
-    nn_tensor *x = nn_from_host(&s->ctx, host, n, columns);
+    nn_tensor *x = nn_from_host(&s->base.ctx, host, n, columns);
     free(host);
     return x;
 }
@@ -109,7 +98,7 @@ static int64_t predict(small *s, const tokens *t, float *out)
 {
     static const int32_t one[MOST] = {1, 1, 1, 1}, times[MOST] = {4, 4, 4, 4};
     me_err err = {0};
-    nn_ctx *ctx = &s->ctx;
+    nn_ctx *ctx = &s->base.ctx;
     const model_omnime_batch b = {.n = t->n,
                                   .source_rows = t->source_rows,
                                   .source_seen = t->source_seen,
@@ -122,12 +111,13 @@ static int64_t predict(small *s, const tokens *t, float *out)
     nn_tensor *mod[MODEL_MOST_LAYERS];
     model_omnime_layout_make(&layout, ctx, &b);
     model_omnime_condition c = model_omnime_fuse(
-        ctx, &s->net, &layout, rows_of(s, t, t->source_rows, 0, MOTION_EDITOR, t->zero),
+        ctx, &s->base.net, &layout, rows_of(s, t, t->source_rows, 0, MOTION_EDITOR, t->zero),
         rows_of(s, t, one, 2, TEXT, NULL));
-    model_omnime_modulations(ctx, &s->net, nn_index_new(ctx, times, t->n, 10), c.y, mod);
+    model_omnime_modulations(ctx, &s->base.net, nn_index_new(ctx, times, t->n, 10), c.y, mod);
     nn_tensor *x_t = rows_of(s, t, t->target_rows, 1, MOTION_EDITOR, NULL);
     nn_tensor *x0 = model_omnime_plain(
-        ctx, &s->net, model_omnime_denoise(ctx, &s->net, &layout, &c, mod, x_t, false).x0);
+        ctx, &s->base.net,
+        model_omnime_denoise(ctx, &s->base.net, &layout, &c, mod, x_t, false).x0);
     cr_assert_eq(nn_status(ctx, &err), ME_OK, "%s", err.msg);
     cr_assert_eq(nn_to_host(ctx, x0, out, &err), ME_OK, "%s", err.msg);
     return nn_count(x0);
@@ -212,8 +202,8 @@ Test(omnime, targets_must_stand_behind_their_source)
     const model_omnime_batch b = {
         1, t.source_rows, t.source_seen, t.zero, t.target_rows, t.target_seen, NULL, t.first};
     model_omnime_layout layout;
-    model_omnime_layout_make(&layout, &s.ctx, &b);
-    cr_assert_eq(nn_status(&s.ctx, &err), ME_EDATA);
+    model_omnime_layout_make(&layout, &s.base.ctx, &b);
+    cr_assert_eq(nn_status(&s.base.ctx, &err), ME_EDATA);
     small_close(&s);
 }
 
@@ -233,7 +223,7 @@ static float scalar(nn_ctx *ctx, const nn_tensor *x)
 static model_terms loss_of_ones(small *s, const model_omnime_weights *w, bool equal_lengths,
                                 bool second_counts)
 {
-    nn_ctx *ctx = &s->ctx;
+    nn_ctx *ctx = &s->base.ctx;
     static const double first[] = {0.9, 0.5}, second[] = {0.1, 0.2, 0.95};
     static const double *const score[] = {first, second};
     static const int32_t source[] = {2, 3}, target[] = {2, 3}, at[] = {9, 9};
@@ -247,7 +237,7 @@ static model_terms loss_of_ones(small *s, const model_omnime_weights *w, bool eq
     for (int i = 0; i < 5 * MOTION_EDITOR; i++) ones[i] = 1;
     nn_tensor *one = nn_from_host(ctx, ones, 5, MOTION_EDITOR);
     model_omnime_condition c =
-        model_omnime_fuse(ctx, &s->net, &layout, one, nn_from_host(ctx, s->rows, 2, TEXT));
+        model_omnime_fuse(ctx, &s->base.net, &layout, one, nn_from_host(ctx, s->rows, 2, TEXT));
     const model_omnime_output out = {
         .x0 = one, .inter = {one, one, one}, .last = nn_from_host(ctx, s->rows, 5, WIDTH)};
     model_omnime_truth truth = {.x0 = nn_zeros2(ctx, NN_F32, 5, MOTION_EDITOR),
@@ -260,7 +250,7 @@ static model_terms loss_of_ones(small *s, const model_omnime_weights *w, bool eq
                                 .source_frames = source,
                                 .equal_lengths = equal_lengths};
     model_terms terms;
-    model_omnime_loss(ctx, &s->net, &b, &layout, &c, &out, &truth, w, &terms);
+    model_omnime_loss(ctx, &s->base.net, &b, &layout, &c, &out, &truth, w, &terms);
     return terms;
 }
 
@@ -271,10 +261,10 @@ Test(omnime, the_loss_is_what_the_formulas_say)
     small_open(&s, MODEL_DIT_TEXT_NONE, false);
     /* Equal logits: every class has the log-likelihood -ln 3. */
     cr_assert_eq(
-        model_initialize(&s.params, "source_head.4.weight", MODEL_INIT_ZERO, 0, 0, NULL, &err),
+        model_initialize(&s.base.params, "source_head.4.weight", MODEL_INIT_ZERO, 0, 0, NULL, &err),
         ME_OK);
     cr_assert_eq(
-        model_initialize(&s.params, "source_head.4.bias", MODEL_INIT_ZERO, 0, 0, NULL, &err),
+        model_initialize(&s.base.params, "source_head.4.bias", MODEL_INIT_ZERO, 0, 0, NULL, &err),
         ME_OK);
     model_omnime_weights w = {.cls = 1,
                               .retro = 1,
@@ -283,28 +273,28 @@ Test(omnime, the_loss_is_what_the_formulas_say)
                               .preserve_form = MODEL_PRESERVE_CODE};
     model_terms t = loss_of_ones(&s, &w, true, true);
     cr_assert_eq(t.n, 5);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[0]), 1, 1e-6);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[0]), 1, 1e-6);
     /* Classes 2 1 | 0 0 2: four weigh 1, five count, and one is added to them. */
-    cr_assert_float_eq(scalar(&s.ctx, t.value[1]), 4 * log(3) / 6, 1e-6);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[2]), 1, 1e-6);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[1]), 4 * log(3) / 6, 1e-6);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[2]), 1, 1e-6);
     /* A sum over features, a mean over the frames that count. */
-    cr_assert_float_eq(scalar(&s.ctx, t.value[3]), MOTION_EDITOR, 1e-3);
-    cr_assert_eq(scalar(&s.ctx, t.value[4]), 1);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[3]), MOTION_EDITOR, 1e-3);
+    cr_assert_eq(scalar(&s.base.ctx, t.value[4]), 1);
     t = loss_of_ones(&s, &w, true, false);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[1]), log(3) / 3, 1e-6);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[1]), log(3) / 3, 1e-6);
     t = loss_of_ones(&s, &w, false, true);
-    cr_assert_eq(scalar(&s.ctx, t.value[3]), 0);
-    cr_assert_eq(scalar(&s.ctx, t.value[4]), 0);
+    cr_assert_eq(scalar(&s.base.ctx, t.value[3]), 0);
+    cr_assert_eq(scalar(&s.base.ctx, t.value[4]), 0);
     w.class_weights = false;
     w.retro_sum = true;
     w.preserve_form = MODEL_PRESERVE_SOURCE; /* the source is what was predicted */
     t = loss_of_ones(&s, &w, false, true);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[1]), 5 * log(3) / 6, 1e-6);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[2]), 3, 1e-5);
-    cr_assert_eq(scalar(&s.ctx, t.value[3]), 0);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[1]), 5 * log(3) / 6, 1e-6);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[2]), 3, 1e-5);
+    cr_assert_eq(scalar(&s.base.ctx, t.value[3]), 0);
     w.preserve_form = MODEL_PRESERVE_TARGET;
     t = loss_of_ones(&s, &w, false, true);
-    cr_assert_float_eq(scalar(&s.ctx, t.value[3]), MOTION_EDITOR, 1e-3);
+    cr_assert_float_eq(scalar(&s.base.ctx, t.value[3]), MOTION_EDITOR, 1e-3);
     small_close(&s);
 }
 

@@ -13,28 +13,7 @@
 #include "core/pickle.h"
 #include "core/rng.h"
 #include "motion/motion.h"
-
-static char folder[64];
-static me_arena arena;
-
-static void open_folder(void)
-{
-    strcpy(folder, "/tmp/mebench-dataset-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-    me_arena_release(&arena);
-}
-
-static const char *at(const char *name)
-{
-    return me_path_join(&arena, folder, name);
-}
+#include "tests/unit/motion_folder.h"
 
 /* ---- a dataset in memory
  * ---------------------------------------------------------------------------- */
@@ -362,17 +341,13 @@ Test(dataset, other_files_say_what_they_seem_to_be)
 /* ---- splits
  * ----------------------------------------------------------------------------------------- */
 
-static void write_text(const char *name, const char *text)
-{
-    cr_assert_eq(me_file_write(at(name), text, strlen(text), NULL), ME_OK);
-}
-
 Test(dataset, an_id_in_neither_train_nor_val_is_test)
 {
     motion_dataset d;
     me_err err = {0};
     const char *path = file_with(usual);
-    write_text("splits.json", "{\"train\": [\"000007\", \"000099\"], \"val\": [], \"test\": []}");
+    folder_write(folder, "splits.json",
+                 "{\"train\": [\"000007\", \"000099\"], \"val\": [], \"test\": []}");
     cr_assert_eq(motion_dataset_open(&d, path, NULL, &err), ME_OK, "%s", err.msg);
     cr_assert(d.has_split);
     cr_assert_eq(d.pairs[0].split, MOTION_TRAIN);
@@ -386,8 +361,8 @@ Test(dataset, a_given_splits_file_wins_over_the_one_beside)
     motion_dataset d;
     me_err err = {0};
     const char *path = file_with(usual);
-    write_text("splits.json", "{\"train\": [\"000007\", \"000021\"]}");
-    write_text("other.json", "{\"val\": [\"000007\"], \"test\": [21]}");
+    folder_write(folder, "splits.json", "{\"train\": [\"000007\", \"000021\"]}");
+    folder_write(folder, "other.json", "{\"val\": [\"000007\"], \"test\": [21]}");
     cr_assert_eq(
         motion_dataset_open(&d, path, &(motion_dataset_options){.splits = at("other.json")}, &err),
         ME_OK, "%s", err.msg);
@@ -405,7 +380,7 @@ Test(dataset, overlapping_or_shapeless_splits_are_refused)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         motion_dataset d;
         me_err err = {0};
-        write_text("splits.json", texts[i]);
+        folder_write(folder, "splits.json", texts[i]);
         cr_assert_neq(motion_dataset_open(&d, path, NULL, &err), ME_OK, "%s", texts[i]);
         cr_assert_not_null(strstr(err.msg, "splits.json"), "%s", err.msg);
     }

@@ -173,15 +173,21 @@ Test(edits, amplitude_scales_the_deviation_of_its_part_alone)
     me_arena_release(&arena);
 }
 
+/* Swinging, with joint 17 turned by -1.2 all along. */
+static motion_clip raised(me_arena *arena, int64_t frames)
+{
+    motion_clip c = swinging(arena, frames);
+    double r[9];
+    motion_mat3_axis(r, 2, -1.2);
+    for (int64_t t = 0; t < frames; t++)
+        motion_mat3_to_6d(c.pose + t * MOTION_POSE + 3 + 6 * 17, r);
+    return c;
+}
+
 Test(edits, a_graft_takes_the_part_and_blends_at_its_ends)
 {
     me_arena arena = {0};
-    motion_clip c = swinging(&arena, 60), donor = swinging(&arena, 60), out;
-    for (int64_t t = 0; t < 60; t++) {
-        double r[9];
-        motion_mat3_axis(r, 2, -1.2);
-        motion_mat3_to_6d(donor.pose + t * MOTION_POSE + 3 + 6 * 17, r);
-    }
+    motion_clip c = swinging(&arena, 60), donor = raised(&arena, 60), out;
     cr_assert_eq(
         motion_edit_graft(&out, &arena, &c, &donor, MOTION_PART_RIGHT_ARM, 10, 50, 8, NULL), ME_OK);
     double aa[3], turn, way;
@@ -197,12 +203,7 @@ Test(edits, a_graft_takes_the_part_and_blends_at_its_ends)
 Test(edits, a_blend_lies_between_its_two_clips)
 {
     me_arena arena = {0};
-    motion_clip c = swinging(&arena, 60), donor = swinging(&arena, 60), out;
-    for (int64_t t = 0; t < 60; t++) {
-        double r[9];
-        motion_mat3_axis(r, 2, -1.2);
-        motion_mat3_to_6d(donor.pose + t * MOTION_POSE + 3 + 6 * 17, r);
-    }
+    motion_clip c = swinging(&arena, 60), donor = raised(&arena, 60), out;
     double aa[3];
     const double weights[] = {0, 0.25, 1};
     for (int i = 0; i < 3; i++) {

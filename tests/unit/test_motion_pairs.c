@@ -10,14 +10,15 @@
 #include "motion/edits.h"
 #include "motion/pairs.h"
 #include "motion/synth.h"
+#include "tests/unit/folder.h"
 
-static char folder[] = "/tmp/mebench-pairs-XXXXXX";
+static char folder[FOLDER_PATH];
 
 /* Five subjects with two files each, in a folder each, a manifest, a broken file and one to skip.
  */
 static void write_folder(void)
 {
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make(folder);
     motion_synth_options o = motion_synth_defaults(40, 4);
     motion_dataset d;
     me_err err = {0};
@@ -33,20 +34,15 @@ static void write_folder(void)
                  "%02d/%02d_%02d.bvh,\"%s, slowly\"\n", i / 2 + 1, i / 2 + 1, i,
                  i % 2 ? "walk" : "kick");
     }
-    snprintf(path, sizeof path, "%s/manifest.csv", folder);
-    cr_assert_eq(me_file_write(path, manifest, strlen(manifest), &err), ME_OK);
-    snprintf(path, sizeof path, "%s/01/broken.bvh", folder);
-    cr_assert_eq(me_file_write(path, "HIERARCHY\nROO", 13, &err), ME_OK);
-    snprintf(path, sizeof path, "%s/notes.txt", folder);
-    cr_assert_eq(me_file_write(path, "x", 1, &err), ME_OK);
+    folder_write(folder, "manifest.csv", manifest);
+    folder_write(folder, "01/broken.bvh", "HIERARCHY\nROO");
+    folder_write(folder, "notes.txt", "x");
     motion_dataset_close(&d);
 }
 
 static void remove_folder(void)
 {
-    char command[300];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    cr_assert_eq(system(command), 0);
+    folder_remove(folder);
 }
 
 static motion_dataset make(uint64_t seed)
@@ -134,7 +130,7 @@ Test(pairs, subjects_stay_in_one_split)
 
 Test(pairs, one_subject_is_not_split)
 {
-    char path[64];
+    char path[FOLDER_PATH + 16];
     snprintf(path, sizeof path, "%s/02", folder);
     const char *paths[] = {path};
     motion_pairs_options o = motion_pairs_defaults(1);
@@ -207,7 +203,7 @@ Test(pairs, a_small_stride_crowds_the_training_split_alone)
 
 Test(pairs, says_what_it_cannot_use)
 {
-    char path[64];
+    char path[FOLDER_PATH + 16];
     snprintf(path, sizeof path, "%s/notes.txt", folder);
     const char *text[] = {path}, *none[] = {"/nonexistent/folder"};
     motion_pairs_options o = motion_pairs_defaults(1);

@@ -14,30 +14,9 @@
 #include "core/safetensors.h"
 #include "core/zip.h"
 #include "motion/motion.h"
-
-static char folder[64];
-static me_arena arena;
-
-static void open_folder(void)
-{
-    strcpy(folder, "/tmp/mebench-set-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    cr_assert_eq(system(command), 0);
-    me_arena_release(&arena);
-}
+#include "tests/unit/motion_folder.h"
 
 TestSuite(set, .init = open_folder, .fini = remove_folder);
-
-static const char *at(const char *name)
-{
-    return me_path_join(&arena, folder, name);
-}
 
 static motion_clip clip_of(uint64_t seed, int64_t frames)
 {

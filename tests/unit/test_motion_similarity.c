@@ -26,16 +26,25 @@ static void example(float joint_source[48], float joint_target[60], float rot_so
     }
 }
 
-Test(similarity, the_worked_example_comes_out)
+/* Of the example's first frames of source to its target, or to the source itself. */
+static motion_similarity similarity(me_arena *arena, int frames, bool to_itself)
 {
     float js[48], jt[60], rs[24], rt[30];
     example(js, jt, rs, rt);
-    me_arena arena = {0};
     me_err err = {0};
     motion_similarity s;
-    motion_similarity_options o = motion_similarity_defaults();
-    cr_assert_eq(motion_similarity_of_curves(&s, &arena, js, jt, 2, rs, rt, 1, 24, 30, &o, &err),
+    const motion_similarity_options o = motion_similarity_defaults();
+    cr_assert_eq(motion_similarity_of_curves(&s, arena, js, to_itself ? js : jt, 2, rs,
+                                             to_itself ? rs : rt, 1, frames,
+                                             to_itself ? frames : 30, &o, &err),
                  ME_OK, "%s", err.msg);
+    return s;
+}
+
+Test(similarity, the_worked_example_comes_out)
+{
+    me_arena arena = {0};
+    const motion_similarity s = similarity(&arena, 24, false);
     cr_assert_eq(s.n, 24);
     cr_assert_float_eq(s.snr, 15.6075293, 1e-5);
     cr_assert(s.teaches);
@@ -54,14 +63,8 @@ Test(similarity, the_worked_example_comes_out)
 
 Test(similarity, equal_motions_have_no_contrast_and_count_as_teaching)
 {
-    float js[48], jt[60], rs[24], rt[30];
-    example(js, jt, rs, rt);
     me_arena arena = {0};
-    me_err err = {0};
-    motion_similarity s;
-    motion_similarity_options o = motion_similarity_defaults();
-    cr_assert_eq(motion_similarity_of_curves(&s, &arena, js, js, 2, rs, rs, 1, 24, 24, &o, &err),
-                 ME_OK);
+    const motion_similarity s = similarity(&arena, 24, true);
     cr_assert(isnan(s.snr));
     cr_assert(s.teaches);
     for (int i = 0; i < 24; i++) cr_assert_eq(s.score[i], 0);
@@ -70,14 +73,8 @@ Test(similarity, equal_motions_have_no_contrast_and_count_as_teaching)
 
 Test(similarity, a_source_shorter_than_the_box_gives_as_many_scores_as_the_box_and_does_not_teach)
 {
-    float js[48], jt[60], rs[24], rt[30];
-    example(js, jt, rs, rt);
     me_arena arena = {0};
-    me_err err = {0};
-    motion_similarity s;
-    motion_similarity_options o = motion_similarity_defaults();
-    cr_assert_eq(motion_similarity_of_curves(&s, &arena, js, jt, 2, rs, rt, 1, 5, 30, &o, &err),
-                 ME_OK);
+    const motion_similarity s = similarity(&arena, 5, false);
     cr_assert_eq(s.n, 10);
     cr_assert_not(s.teaches);
     /* numpy.convolve of five values with a box of ten, "same": outputs 3 to 7 cover all five. */

@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "nn/text_bpe.h"
+#include "tests/unit/folder.h"
 
 /* The byte alphabet (256 + 256 tokens), a few merges, and the two special tokens: token numbers are
  * positions. */
@@ -33,29 +34,17 @@ static void write_small_vocabulary(const char *folder)
         fprintf(f, "\"%s\": %zu, ", merged[i], 512 + i);
     fprintf(f, "\"<|startoftext|>\": 518, \"<|endoftext|>\": 519}\n");
     fclose(f);
-    snprintf(path, sizeof path, "%s/merges.txt", folder);
-    cr_assert_eq(me_file_write(path, merges, strlen(merges), NULL), ME_OK);
+    folder_write(folder, "merges.txt", merges);
 }
 
-static nn_bpe *open_small(char folder[64])
+static nn_bpe *open_small(char folder[FOLDER_PATH])
 {
-    strcpy(folder, "/tmp/mebench-bpe-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
+    folder_make(folder);
     write_small_vocabulary(folder);
     nn_bpe *b;
     me_err err = {0};
     cr_assert_eq(nn_bpe_open(&b, folder, &err), ME_OK, "%s", err.msg);
     return b;
-}
-
-static void remove_folder(const char *folder)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/vocab.json", folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/merges.txt", folder);
-    unlink(path);
-    rmdir(folder);
 }
 
 static void encodes_to(const nn_bpe *b, const char *text, const int32_t *wanted, int64_t n)
@@ -74,30 +63,30 @@ static void encodes_to(const nn_bpe *b, const char *text, const int32_t *wanted,
 
 Test(bpe, merges_go_by_rank_and_a_word_s_last_symbol_is_its_own)
 {
-    char folder[64];
+    char folder[FOLDER_PATH];
     nn_bpe *b = open_small(folder);
     encodes_to(b, "", (int32_t[]){518, 519}, 2);
     encodes_to(b, "Wave  THE\twave's", (int32_t[]){518, 514, 516, 514, 517, 519}, 6);
     encodes_to(b, "wav 12", (int32_t[]){518, 512, 256 + 'v', 256 + '1', 256 + '2', 519}, 6);
     encodes_to(b, "e<|endoftext|>E", (int32_t[]){518, 256 + 'e', 519, 256 + 'e', 519}, 5);
     nn_bpe_close(b);
-    remove_folder(folder);
+    folder_remove(folder);
 }
 
 Test(bpe, decomposed_letters_are_composed_and_broken_bytes_are_replaced)
 {
-    char folder[64];
+    char folder[FOLDER_PATH];
     nn_bpe *b = open_small(folder);
     encodes_to(b, "e\xCC\x81", (int32_t[]){518, 0xC3, 256 + 0xA9, 519}, 4);
     encodes_to(b, "\xFF", (int32_t[]){518, 0xEF, 0xBF, 256 + 0xBD, 519}, 5);
     encodes_to(b, "\xC4\xB0", (int32_t[]){518, 256 + 'i', 0xCC, 256 + 0x87, 519}, 5);
     nn_bpe_close(b);
-    remove_folder(folder);
+    folder_remove(folder);
 }
 
 Test(bpe, a_long_text_keeps_its_start_and_end)
 {
-    char folder[64], text[401] = "";
+    char folder[FOLDER_PATH], text[401] = "";
     nn_bpe *b = open_small(folder);
     for (int i = 0; i < 100; i++) strcat(text, "the ");
     int32_t ids[NN_BPE_CONTEXT];
@@ -108,20 +97,19 @@ Test(bpe, a_long_text_keeps_its_start_and_end)
     cr_assert_eq(nn_bpe_encode_context(b, "the", ids, NULL), ME_OK);
     for (int i = 2; i < NN_BPE_CONTEXT; i++) cr_assert_eq(ids[i], 519);
     nn_bpe_close(b);
-    remove_folder(folder);
+    folder_remove(folder);
 }
 
 Test(bpe, a_merge_of_unknown_tokens_is_refused_by_line)
 {
-    char folder[64], path[128];
+    char folder[FOLDER_PATH];
     nn_bpe *b = open_small(folder);
     nn_bpe_close(b);
-    snprintf(path, sizeof path, "%s/merges.txt", folder);
-    me_file_write(path, "w a\nqq zz\n", 10, NULL);
+    folder_write(folder, "merges.txt", "w a\nqq zz\n");
     me_err err = {0};
     cr_assert_eq(nn_bpe_open(&b, folder, &err), ME_EFORMAT);
     cr_assert_not_null(strstr(err.msg, "line 2"), "%s", err.msg);
-    remove_folder(folder);
+    folder_remove(folder);
 }
 
 /* Every line of the instruction list, ordinary and hostile, as Hugging Face's tokenizer has it. */

@@ -10,25 +10,42 @@
 #include "reports/page.h"
 #include "reports/published.h"
 
-static me_value *document(me_arena *arena, const char *name, int64_t dataset, int64_t n,
-                          const char *subset)
+static me_arena arena;
+
+static void release(void)
 {
-    metric_set set = data_set(arena, n, 8);
+    me_arena_release(&arena);
+}
+
+TestSuite(comparison, .fini = release);
+TestSuite(published, .fini = release);
+TestSuite(page, .fini = release);
+TestSuite(table, .fini = release);
+TestSuite(json, .fini = release);
+TestSuite(csv, .fini = release);
+TestSuite(markdown, .fini = release);
+TestSuite(latex, .fini = release);
+
+static const char *const formats[] = {"table", "markdown", "latex", "csv", "json"};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static me_value *document(const char *name, int64_t dataset, int64_t n, const char *subset)
+{
+    metric_set set = data_set(&arena, n, 8);
     metric_options o = data_quick();
     o.resamples = 20;
-    metric_evaluation e = data_evaluate(arena, &set, &o);
-    me_value *doc = metric_result_new(arena, name);
+    metric_evaluation e = data_evaluate(&arena, &set, &o);
+    me_value *doc = metric_result_new(&arena, name);
     metric_samples s = {.dataset = dataset, .generated = n, .evaluated = n};
-    cr_assert_eq(metric_result_samples(doc, arena, &s, NULL), ME_OK);
-    cr_assert_eq(metric_result_evaluation(doc, arena, &e, NULL), ME_OK);
-    cr_assert_eq(metric_result_baseline(doc, arena, "copy-source", &e, NULL), ME_OK);
-    me_dict_put(arena, metric_result_section(arena, doc, "provenance"), "subset",
-                me_value_string(arena, subset), NULL);
+    cr_assert_eq(metric_result_samples(doc, &arena, &s, NULL), ME_OK);
+    cr_assert_eq(metric_result_evaluation(doc, &arena, &e, NULL), ME_OK);
+    cr_assert_eq(metric_result_baseline(doc, &arena, "copy-source", &e, NULL), ME_OK);
+    me_dict_put(&arena, metric_result_section(&arena, doc, "provenance"), "subset",
+                me_value_string(&arena, subset), NULL);
     return doc;
 }
 
-static char *render(me_arena *arena, const char *format, const me_value *doc,
-                    const report_options *o)
+static char *render_with(const char *format, const me_value *doc, const report_options *o)
 {
     char *text = NULL;
     size_t size = 0;
@@ -38,9 +55,29 @@ static char *render(me_arena *arena, const char *format, const me_value *doc,
     me_err err = {0};
     cr_assert_eq(r->write(&w, doc, o, &err), ME_OK, "%s", err.msg);
     fclose(w.stream);
-    char *copy = me_arena_strdup(arena, text);
+    char *copy = me_arena_strdup(&arena, text);
     free(text);
     return copy;
+}
+
+static char *render(const char *format, const me_value *doc)
+{
+    const report_options o = report_options_default();
+    return render_with(format, doc, &o);
+}
+
+static me_value *parse(const char *text)
+{
+    me_value *doc;
+    me_err err = {0};
+    cr_assert_eq(me_json_parse(&doc, &arena, text, strlen(text), "x", &err), ME_OK, "%s", err.msg);
+    return doc;
+}
+
+static void parse_csv(me_csv *out, const char *text)
+{
+    me_err err = {0};
+    cr_assert_eq(me_csv_parse(out, text, strlen(text), "x", &err), ME_OK, "%s", err.msg);
 }
 
 static int count(const char *text, const char *word)
@@ -80,34 +117,28 @@ static const char one_comparison[] =
 
 Test(comparison, shows_its_numbers_in_every_form_and_leaves_out_what_is_not_there)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc;
     me_err err = {0};
-    cr_assert_eq(me_json_parse(&doc, &arena, one_comparison, sizeof one_comparison - 1, "c", &err),
-                 ME_OK, "%s", err.msg);
+    const me_value *doc = parse(one_comparison);
     cr_assert_eq(report_check(doc, "c", &err), ME_OK, "%s", err.msg);
     const report_options o = {.source = true};
-    const char *table = render(&arena, "table", doc, &o);
+    const char *table = render_with("table", doc, &o);
     cr_assert(strstr(table, "Generated to target, full set: c against a|b"), "%s", table);
     cr_assert(strstr(table, "  R@1   25.00  75.00      +50.00  +0.00 to +75.00  <0.0001       2"),
               "%s", table);
     cr_assert(strstr(table, "  MedR      -      -           -                -        -       0"),
               "%s", table);
     cr_assert_eq(count(table, "Generated to"), 1);
-    const char *markdown = render(&arena, "markdown", doc, &o);
+    const char *markdown = render_with("markdown", doc, &o);
     cr_assert(strstr(markdown, "|  | a\\|b | c | difference |"), "%s", markdown);
-    const char *latex = render(&arena, "latex", doc, &o);
+    const char *latex = render_with("latex", doc, &o);
     cr_assert_eq(count(latex, "\\begin{tabular}"), 1);
     cr_assert(strstr(latex, "95 \\% interval"), "%s", latex);
     me_csv csv;
-    const char *text = render(&arena, "csv", doc, &o);
-    cr_assert_eq(me_csv_parse(&csv, text, strlen(text), "csv", &err), ME_OK, "%s", err.msg);
+    parse_csv(&csv, render_with("csv", doc, &o));
     cr_assert_eq(csv.rows, 3);
     cr_assert_str_eq(csv.cells[1][me_csv_column(&csv, "p")], "1e-05");
     cr_assert_str_eq(csv.cells[2][me_csv_column(&csv, "test")], "");
     me_csv_close(&csv);
-    me_arena_release(&arena);
 }
 
 Test(number, is_rounded_as_the_papers_round)
@@ -122,8 +153,6 @@ Test(number, is_rounded_as_the_papers_round)
 
 Test(published, the_data_file_is_whole_and_its_values_fit_their_denominators)
 {
-    me_arena arena;
-    me_arena_init(&arena);
     me_value *p;
     me_err err = {0};
     cr_assert_eq(report_published(&p, &arena, &err), ME_OK, "%s", err.msg);
@@ -143,7 +172,6 @@ Test(published, the_data_file_is_whole_and_its_values_fit_their_denominators)
     cr_assert(me_string_equals(me_dict_get(tmed, "system"), "TMED"));
     cr_assert_float_eq(metric_result_number(tmed, "batch32/R@1"), 100 * 624.0 / 992, 0.005);
     cr_assert_float_eq(metric_result_number(tmed, "full/R@1"), 100 * 147.0 / 1013, 0.005);
-    me_arena_release(&arena);
 }
 
 Test(page, published_rows_stand_only_beside_the_same_items)
@@ -160,9 +188,7 @@ Test(page, published_rows_stand_only_beside_the_same_items)
                  {393, 393, "all", 2, 0},
                  {100, 100, "all", 0, 0}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        me_arena arena;
-        me_arena_init(&arena);
-        me_value *doc = document(&arena, "ours", cases[k].dataset, cases[k].n, cases[k].subset);
+        me_value *doc = document("ours", cases[k].dataset, cases[k].n, cases[k].subset);
         report_options o = report_options_default();
         report_page page;
         cr_assert_eq(report_page_make(&page, &arena, doc, &o, NULL), ME_OK);
@@ -175,32 +201,24 @@ Test(page, published_rows_stand_only_beside_the_same_items)
             if (cases[k].n == 1000 && t == 0) want = 0; /* missing items: never comparable */
             cr_expect_eq(published, want, "case %zu, table %d: %d", k, t, published);
         }
-        me_arena_release(&arena);
     }
 }
 
 Test(page, another_stated_benchmark_gets_no_published_row)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "ours", 1013, 1013, "all");
+    me_value *doc = document("ours", 1013, 1013, "all");
     me_dict_put(&arena, metric_result_section(&arena, doc, "provenance"), "benchmark",
                 me_value_string(&arena, "synthetic"), NULL);
-    report_options o = report_options_default();
-    char *text = render(&arena, "table", doc, &o);
+    char *text = render("table", doc);
     cr_assert_null(strstr(text, "TMED"));
     cr_assert(strstr(text, "No published row is shown"));
-    me_arena_release(&arena);
 }
 
 Test(table, shows_the_submission_the_trivial_rows_chance_and_who_is_not_comparable)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "ours", 1013, 1013, "all");
+    me_value *doc = document("ours", 1013, 1013, "all");
     metric_result_warn(doc, &arena, NULL, "body 6D is not orthonormal");
-    report_options o = report_options_default();
-    char *text = render(&arena, "table", doc, &o);
+    char *text = render("table", doc);
     cr_assert_eq(count(text, "\n  ours "), 4);
     cr_assert_eq(count(text, "\n  copy-source "), 4);
     cr_assert_eq(count(text, "\n  chance "), 4);
@@ -211,55 +229,37 @@ Test(table, shows_the_submission_the_trivial_rows_chance_and_who_is_not_comparab
     cr_assert(strstr(text, "± is half of the 95 % bootstrap interval"));
     cr_assert(strstr(text, "Warning: body 6D is not orthonormal"));
     cr_assert_null(strstr(text, " \n"), "no line ends in a space");
-    o = (report_options){.published = false, .baselines = false, .source = false};
-    text = render(&arena, "table", doc, &o);
+    const report_options least = {.published = false, .baselines = false, .source = false};
+    text = render_with("table", doc, &least);
     cr_assert_eq(count(text, "\n  ours "), 2);
     cr_assert_null(strstr(text, "copy-source"));
     cr_assert_null(strstr(text, "TMED"));
-    me_arena_release(&arena);
 }
 
 Test(table, too_few_samples_are_explained_in_place)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "ours", 31, 31, "all");
-    report_options o = report_options_default();
-    static const char *const formats[] = {"table", "markdown", "latex", "csv", "json"};
-    for (int i = 0; i < 5; i++) {
-        char *text = render(&arena, formats[i], doc, &o);
+    me_value *doc = document("ours", 31, 31, "all");
+    for (int i = 0; i < FORMATS; i++) {
+        char *text = render(formats[i], doc);
         if (i != 3) cr_assert(strstr(text, "fewer than 32"), "%s", formats[i]);
         if (i != 4) cr_assert_null(strstr(text, "nan"), "%s", formats[i]); /* "provenance" */
     }
-    me_arena_release(&arena);
 }
 
 Test(json, is_the_document_and_reads_back)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "ours", 40, 40, "all"), *again;
-    report_options o = report_options_default();
-    char *text = render(&arena, "json", doc, &o);
-    me_err err = {0};
-    cr_assert_eq(me_json_parse(&again, &arena, text, strlen(text), "x", &err), ME_OK, "%s",
-                 err.msg);
-    char *table = render(&arena, "table", doc, &o), *second = render(&arena, "table", again, &o);
+    me_value *doc = document("ours", 40, 40, "all");
+    char *text = render("json", doc);
+    char *table = render("table", doc), *second = render("table", parse(text));
     cr_assert_str_eq(table, second, "a saved result gives the same page");
     cr_assert_eq(text[strlen(text) - 1], '\n');
-    me_arena_release(&arena);
 }
 
 Test(csv, has_one_line_for_each_row_and_unrounded_numbers)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "a, \"b\"", 72, 72, "all");
-    report_options o = report_options_default();
-    char *text = render(&arena, "csv", doc, &o);
+    me_value *doc = document("a, \"b\"", 72, 72, "all");
     me_csv csv;
-    me_err err = {0};
-    cr_assert_eq(me_csv_parse(&csv, text, strlen(text), "x", &err), ME_OK, "%s", err.msg);
+    parse_csv(&csv, render("csv", doc));
     cr_assert_eq(csv.rows, 1 + 4 * 3);
     cr_assert_str_eq(csv.cells[1][me_csv_column(&csv, "name")], "a, \"b\"");
     cr_assert_str_eq(csv.cells[1][me_csv_column(&csv, "n")], "64");
@@ -267,35 +267,26 @@ Test(csv, has_one_line_for_each_row_and_unrounded_numbers)
                        metric_result_number(doc, "protocols/batch32/generated_to_target/R@1"),
                        1e-7);
     me_csv_close(&csv);
-    me_arena_release(&arena);
 }
 
 Test(markdown, names_cannot_break_the_table)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "a|b_c*d`e<i>\nf", 40, 40, "all");
-    report_options o = report_options_default();
-    char *text = render(&arena, "markdown", doc, &o);
+    me_value *doc = document("a|b_c*d`e<i>\nf", 40, 40, "all");
+    char *text = render("markdown", doc);
     cr_assert(strstr(text, "| a\\|b\\_c\\*d\\`e\\<i\\> f | 32 |"), "%s", text);
     cr_assert(strstr(text, "AvgR ↓"));
-    me_arena_release(&arena);
 }
 
 Test(latex, names_cannot_run_commands)
 {
-    me_arena arena;
-    me_arena_init(&arena);
-    me_value *doc = document(&arena, "50%_of $x^2$ \\input{a} ~#&", 40, 40, "all");
-    report_options o = report_options_default();
-    char *text = render(&arena, "latex", doc, &o);
+    me_value *doc = document("50%_of $x^2$ \\input{a} ~#&", 40, 40, "all");
+    char *text = render("latex", doc);
     cr_assert(strstr(text, "50\\%\\_of \\$x\\textasciicircum{}2\\$ \\textbackslash{}input\\{a\\} "
                            "\\textasciitilde{}\\#\\& & 32"),
               "%s", text);
     cr_assert_eq(count(text, "\\begin{tabular}"), count(text, "\\end{tabular}"));
     cr_assert_null(strstr(text, "±"));
     cr_assert(strstr(text, "95 \\% bootstrap"));
-    me_arena_release(&arena);
 }
 
 Test(page, a_document_of_odd_shape_is_no_crash)
@@ -309,17 +300,10 @@ Test(page, a_document_of_odd_shape_is_no_crash)
         "\"generated_to_target\":{\"R@1\":\"x\",\"ci95\":{\"R@1\":[1]}}}},\"provenance\":{"
         "\"subset\":7},"
         "\"baselines\":{\"a\":3,\"b\":{\"protocols\":[]}},\"warnings\":[1,\"w\"],\"fid\":7}"};
-    static const char *const formats[] = {"table", "markdown", "latex", "csv", "json"};
     for (int k = 0; k < 2; k++) {
-        me_arena arena;
-        me_arena_init(&arena);
-        me_value *doc;
         me_err err = {0};
-        cr_assert_eq(me_json_parse(&doc, &arena, texts[k], strlen(texts[k]), "x", &err), ME_OK,
-                     "%s", err.msg);
+        const me_value *doc = parse(texts[k]);
         cr_assert_eq(metric_result_check(doc, "x", &err), ME_OK, "%s", err.msg);
-        report_options o = report_options_default();
-        for (int i = 0; i < 5; i++) cr_assert_gt(strlen(render(&arena, formats[i], doc, &o)), 10);
-        me_arena_release(&arena);
+        for (int i = 0; i < FORMATS; i++) cr_assert_gt(strlen(render(formats[i], doc)), 10);
     }
 }

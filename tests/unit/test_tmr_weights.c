@@ -4,6 +4,7 @@
 
 #include "core/npy.h"
 #include "core/torch.h"
+#include "tests/unit/folder.h"
 
 static void expect_refusal(const char *path, me_code code, const char *part)
 {
@@ -15,34 +16,16 @@ static void expect_refusal(const char *path, me_code code, const char *part)
     nn_backend_close(be);
 }
 
-static char *new_folder(me_arena *arena)
-{
-    char *folder = me_arena_strdup(arena, "/tmp/mebench-tmr-XXXXXX");
-    cr_assert(mkdtemp(folder));
-    return folder;
-}
-
-static void write_text(me_arena *arena, const char *folder, const char *name, const char *text)
-{
-    cr_assert_eq(me_file_write(me_path_join(arena, folder, name), text, strlen(text), NULL), ME_OK);
-}
-
 static void make(me_arena *arena, const char *folder, const char *name)
 {
     cr_assert_eq(me_make_directories(me_path_join(arena, folder, name), NULL), ME_OK);
 }
 
-static void remove_folder(const char *folder)
-{
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
-}
-
 Test(weights, the_single_file_holds_all_and_reads_back_equal)
 {
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     const char *path = me_path_join(&arena, folder, "t.safetensors");
     nn_backend *be = open_cpu(1);
     tmr_encoder a, b;
@@ -59,7 +42,7 @@ Test(weights, the_single_file_holds_all_and_reads_back_equal)
     tmr_close(&a);
     tmr_close(&b);
     nn_backend_close(be);
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
@@ -83,11 +66,12 @@ Test(weights, seeds_give_different_encoders_and_the_same_seed_the_same)
 Test(weights, a_missing_encoder_is_an_error_and_never_random_weights)
 {
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     expect_refusal(folder, ME_EIO, "no TMR checkpoint");
     make(&arena, folder, "last_weights");
     expect_refusal(folder, ME_EIO, "random weights");
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
@@ -152,12 +136,13 @@ static void expect_loaded(const char *folder, nn_backend *be, const char *sha256
 Test(weights, the_last_checkpoint_serves_where_last_weights_is_missing_and_never_wins_over_it)
 {
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     nn_backend *be = open_cpu(1);
     tmr_encoder old, newer;
     cr_assert_eq(tmr_open(&old, "random:1", be, NULL), ME_OK);
     cr_assert_eq(tmr_open(&newer, "random:2", be, NULL), ME_OK);
-    write_text(&arena, folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
+    folder_write(folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
     write_statistics(&arena, folder, &newer);
     write_last_checkpoint(&arena, folder, &newer);
     expect_loaded(folder, be, newer.sha256, "no last_weights; logs/checkpoints/last.ckpt is used");
@@ -176,14 +161,15 @@ Test(weights, the_last_checkpoint_serves_where_last_weights_is_missing_and_never
     tmr_close(&old);
     tmr_close(&newer);
     nn_backend_close(be);
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
 Test(weights, a_last_checkpoint_without_a_motion_encoder_is_refused)
 {
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     nn_backend *be = open_cpu(1);
     tmr_encoder e;
     cr_assert_eq(tmr_open(&e, "random:1", be, NULL), ME_OK);
@@ -197,7 +183,7 @@ Test(weights, a_last_checkpoint_without_a_motion_encoder_is_refused)
     expect_refusal(folder, ME_EFORMAT, "no tensor 'tokens'");
     tmr_close(&e);
     nn_backend_close(be);
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
@@ -211,24 +197,25 @@ Test(weights, a_config_of_another_network_is_refused_before_anything_is_read)
         {"{\"model\": 3}", "no object model.motion_encoder"},
     };
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     make(&arena, folder, "last_weights");
-    write_text(&arena, folder, "last_weights/motion_encoder.pt", "not read");
+    folder_write(folder, "last_weights/motion_encoder.pt", "not read");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_text(&arena, folder, "config.json", cases[i][0]);
+        folder_write(folder, "config.json", cases[i][0]);
         expect_refusal(folder, ME_EFORMAT, cases[i][1]);
     }
-    write_text(&arena, folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
+    folder_write(folder, "config.json", "{\"model\": {\"motion_encoder\": {}}}");
     expect_refusal(folder, ME_EIO, "stats");
     make(&arena, folder, "stats/a/b");
     make(&arena, folder, "stats/c");
     for (int i = 0; i < 4; i++)
-        write_text(
-            &arena, folder,
+        folder_write(
+            folder,
             me_arena_printf(&arena, "stats/%s/%s.pt", i < 2 ? "a/b" : "c", i % 2 ? "std" : "mean"),
             "x");
     expect_refusal(folder, ME_EIO, "2 other folders");
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }
 
@@ -250,13 +237,14 @@ Test(weights, a_state_without_the_right_tensors_is_refused_by_name)
 Test(weights, another_file_is_refused_with_what_to_give_instead)
 {
     me_arena arena = {0};
-    char *folder = new_folder(&arena);
+    char folder[FOLDER_PATH];
+    folder_make(folder);
     const char *path = me_path_join(&arena, folder, "x.npy");
     const int64_t shape[] = {2};
     const float x[] = {1, 2};
     const me_array a = me_array_make(ME_F32, 1, shape, x);
     cr_assert_eq(me_npy_write(path, &a, NULL), ME_OK);
     expect_refusal(path, ME_EFORMAT, "give the folder");
-    remove_folder(folder);
+    folder_remove(folder);
     me_arena_release(&arena);
 }

@@ -1,11 +1,11 @@
-/* eval/cmd_embed.c: `mebench embed`: motions, or texts, to embeddings, one row each, as an .npy
- * file; the keys of the rows, or the texts, go to stdout. */
+/* eval/commands/cmd_embed.c: `mebench embed`: motions, or texts, to embeddings, one row each, as an
+ * .npy file; the keys of the rows, or the texts, go to stdout. */
 #include <omp.h>
 #include <string.h>
 
 #include "core/npy.h"
 #include "eval/commands.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 #include "eval/shared_options.h"
 #include "models/tmr_trained.h"
 #include "nn/backend.h"
@@ -50,7 +50,7 @@ static const me_opt table[] = {
 typedef struct inputs {
     motion_dataset dataset;
     motion_set set;
-    eval_match match;
+    eval_selection selected;
     tmr_clip *clips;
     const char **keys;
     int64_t n;
@@ -82,16 +82,16 @@ static me_code collect(inputs *in, const options *o, me_arena *arena, me_log *lo
         code = motion_dataset_open(&in->dataset, o->dataset,
                                    &(motion_dataset_options){.splits = o->splits}, err);
         if (!code) show_notes(log, &in->dataset.notes);
-        if (!code) code = eval_select(&in->match, arena, &in->dataset, o->split, "all", err);
+        if (!code) code = eval_select(&in->selected, arena, &in->dataset, o->split, "all", err);
     }
     if (!code && generated) {
         code = motion_set_open(&in->set, o->generated, err);
         if (!code) show_notes(log, &in->set.notes);
         if (!code && o->dataset)
-            code = eval_match_samples(&in->match, arena, &in->dataset, &in->set, err);
+            code = eval_selection_match(&in->selected, arena, &in->dataset, &in->set, err);
     }
     if (code) return code;
-    const int64_t n = o->dataset ? in->match.n : in->set.n;
+    const int64_t n = o->dataset ? in->selected.n : in->set.n;
     in->clips = ME_NEW_ARRAY(arena, n, tmr_clip);
     in->keys = ME_NEW_ARRAY(arena, n, const char *);
     if (!in->clips || !in->keys) return me_fail_mem(err, "motions");
@@ -101,8 +101,10 @@ static me_code collect(inputs *in, const options *o, me_arena *arena, me_log *lo
             code = add_clip(in, arena, "generated", s->key, &s->clip, 0, err);
             continue;
         }
-        const motion_pair *p = &in->dataset.pairs[in->match.pair[i]];
-        const motion_clip *clip = generated ? &in->match.clip[i] : source ? &p->source : &p->target;
+        const motion_pair *p = &in->dataset.pairs[in->selected.pair[i]];
+        const motion_clip *clip = generated ? &in->selected.clip[i]
+                                  : source  ? &p->source
+                                            : &p->target;
         code = add_clip(in, arena, o->motions, p->key, clip, source ? 0 : p->target.frames, err);
     }
     return code;

@@ -1,4 +1,4 @@
-/* eval/cmd_edit.c: `mebench edit`: one motion, edited by one instruction. */
+/* eval/commands/cmd_edit.c: `mebench edit`: one motion, edited by one instruction. */
 #include <string.h>
 
 #include "eval/editing.h"

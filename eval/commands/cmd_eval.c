@@ -1,5 +1,5 @@
-/* eval/cmd_eval.c: `mebench eval`: a dataset, a set of generated motions and an embedder give the
- * tables of the papers, with what they leave out. */
+/* eval/commands/cmd_eval.c: `mebench eval`: a dataset, a set of generated motions and an embedder
+ * give the tables of the papers, with what they leave out. */
 #include <string.h>
 
 #include "core/json.h"
@@ -14,10 +14,10 @@
 typedef struct options {
     eval_common common;
     const char *dataset, *generated, *tmr, *splits, *split, *subset, *protocol;
-    const char *device, *precision, *gelu, *format, *out, *name;
+    const char *device, *precision, *gelu, *out, *name;
     int64_t threads, batch_size, resamples, shuffles, seed;
-    bool json, strict, baselines, orthonormalise, align_heading, duplicates, embeddings;
-    bool published, source_table;
+    bool json, strict, orthonormalise, align_heading, duplicates, embeddings;
+    eval_report_choice report;
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -43,11 +43,11 @@ static const me_opt table[] = {
      .help = "all, legacy506-simmotionedit, legacy506-omnime, or a file of keys"},
     {.name = "strict", .type = ME_OPT_BOOL, AT(strict),
      .help = "missing or extra samples are an error (exit status 3)"},
-    {.name = "baselines", .type = ME_OPT_BOOL, AT(baselines), .fallback = "true",
+    {.name = "baselines", .type = ME_OPT_BOOL, AT(report.baselines), .fallback = "true",
      .help = "ground truth, copy-source and chance beside the samples"},
-    {.name = "published", .type = ME_OPT_BOOL, AT(published), .fallback = "true",
+    {.name = "published", .type = ME_OPT_BOOL, AT(report.published), .fallback = "true",
      .help = "published rows of the same subset in tables"},
-    {.name = "source-table", .type = ME_OPT_BOOL, AT(source_table), .fallback = "true",
+    {.name = "source-table", .type = ME_OPT_BOOL, AT(report.source_table), .fallback = "true",
      .help = "the generated-to-source table too"},
     {.name = "orthonormalise", .type = ME_OPT_BOOL, AT(orthonormalise),
      .help = "an extra row: generated rotations made orthonormal"},
@@ -65,7 +65,7 @@ static const me_opt table[] = {
      .help = "motions encoded at once at most; 0: by memory. Results do not depend on it"},
     {.name = "name", .type = ME_OPT_STRING, AT(name), .value = "TEXT", .help = "of the result's row"},
     {.name = "json", .type = ME_OPT_BOOL, AT(json), .help = "the result document; same as --format json"},
-    {.name = "format", .type = ME_OPT_STRING, AT(format), .fallback = "table", .value = "NAME",
+    {.name = "format", .type = ME_OPT_STRING, AT(report.format), .fallback = "table", .value = "NAME",
      .help = "table, json, csv, markdown or latex (`mebench list reports`)"},
     {.name = "out", .type = ME_OPT_STRING, AT(out), .value = "DIR",
      .help = "also write result.json, ranks.csv and every report there (also -o)"},
@@ -97,17 +97,9 @@ static me_code parse_protocols(eval_options *out, const char *list, me_arena *ar
                                      : me_fail(err, ME_EUSAGE, "--protocol: batch32, full or both");
 }
 
-static me_code find_report(const report **out, const char *name, me_err *err)
-{
-    *out = report_find(name);
-    return *out ? ME_OK
-                : me_fail(err, ME_EUSAGE,
-                          "--format: no report '%s' (`mebench list reports` names them)", name);
-}
-
 static void list_groups(me_log *log, const eval_run *r, const char *what, const int64_t *group)
 {
-    const int64_t n = r->match.n;
+    const int64_t n = r->selected.n;
     for (int64_t first = 0; first < n; first++) {
         char line[400];
         size_t used = 0;
@@ -115,8 +107,9 @@ static void list_groups(me_log *log, const eval_run *r, const char *what, const 
         for (int64_t i = first; i < n && group[first] == first; i++) {
             if (group[i] != first) continue;
             members++;
-            if (used + strlen(r->match.keys[i]) + 8 < sizeof line)
-                used += (size_t)snprintf(line + used, sizeof line - used, " %s", r->match.keys[i]);
+            if (used + strlen(r->selected.keys[i]) + 8 < sizeof line)
+                used +=
+                    (size_t)snprintf(line + used, sizeof line - used, " %s", r->selected.keys[i]);
         }
         if (members > 1) me_info(log, "identical %s:%s", what, line);
     }
@@ -125,7 +118,7 @@ static void list_groups(me_log *log, const eval_run *r, const char *what, const 
 static me_code write_embeddings(const eval_run *r, const char *folder, me_arena *arena, me_err *err)
 {
     static const char *const names[] = {"source", "target", "generated"};
-    const int64_t shape[] = {r->match.n, r->encoder.config.width};
+    const int64_t shape[] = {r->selected.n, r->encoder.config.width};
     me_code code = ME_OK;
     for (int i = 0; i < 3 && !code; i++) {
         const char *path = me_arena_printf(arena, "%s/embeddings_%s.npy", folder, names[i]);
@@ -150,13 +143,12 @@ static me_code run_eval(eval_call *call, me_err *err)
     const options *o = call->options;
     eval_options run = eval_options_default();
     const report *writer = NULL;
-    const report_options reports = {
-        .published = o->published, .baselines = o->baselines, .source = o->source_table};
+    const report_options reports = eval_report_options(&o->report);
     me_code code = need(o->dataset, "dataset", err);
     if (!code) code = need(o->generated, "generated", err);
     if (!code) code = need(o->tmr, "tmr", err);
     if (!code) code = parse_protocols(&run, o->protocol, call->arena, err);
-    if (!code) code = find_report(&writer, o->json ? "json" : o->format, err);
+    if (!code) code = eval_report_find(&writer, o->json ? "json" : o->report.format, err);
     if (!code && o->embeddings && !o->out)
         code = me_fail(err, ME_EUSAGE, "--embeddings needs --out DIR");
     if (code) return code;
@@ -172,7 +164,7 @@ static me_code run_eval(eval_call *call, me_err *err)
     run.precision = eval_precision(o->precision);
     run.gelu = eval_gelu(o->gelu);
     run.both_gelu = !strcmp(o->gelu, "both");
-    run.baselines = o->baselines;
+    run.baselines = o->report.baselines;
     run.strict = o->strict;
     run.orthonormalise = o->orthonormalise;
     run.align_heading = o->align_heading;

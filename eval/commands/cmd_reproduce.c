@@ -1,16 +1,18 @@
-/* eval/cmd_reproduce.c: `mebench reproduce`: a whole study from one JSON file, to its table. What
- * it does is reproduce.h; here are its options, what it prints, and the example. */
+/* eval/commands/cmd_reproduce.c: `mebench reproduce`: a whole study from one JSON file, to its
+ * table. What it does is reproduce.h; here are its options, what it prints, and the example. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/json.h"
 #include "eval/reproduce.h"
+#include "eval/shared_options.h"
 #include "reports/report.h"
 
 typedef struct options {
     eval_common common;
-    const char *out, *format;
-    bool dry_run, example, published, baselines, source_table;
+    const char *out;
+    bool dry_run, example;
+    eval_report_choice report;
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -21,13 +23,13 @@ static const me_opt table[] = {
      .help = "where everything goes, and what a further call goes on with; without it FILE less .json (also -o)"},
     {.name = "dry-run", .type = ME_OPT_BOOL, AT(dry_run), .help = "check FILE and list the stages as commands, and which are done"},
     {.name = "example", .type = ME_OPT_BOOL, AT(example), .help = "print a file to start from"},
-    {.name = "format", .type = ME_OPT_STRING, AT(format), .fallback = "table", .value = "NAME",
+    {.name = "format", .type = ME_OPT_STRING, AT(report.format), .fallback = "table", .value = "NAME",
      .help = "of what is printed: table, json, csv, markdown or latex (`mebench list reports`)"},
-    {.name = "baselines", .type = ME_OPT_BOOL, AT(baselines), .fallback = "true",
+    {.name = "baselines", .type = ME_OPT_BOOL, AT(report.baselines), .fallback = "true",
      .help = "ground truth, copy-source and chance in the tables"},
-    {.name = "published", .type = ME_OPT_BOOL, AT(published), .fallback = "true",
+    {.name = "published", .type = ME_OPT_BOOL, AT(report.published), .fallback = "true",
      .help = "published rows of the same subset in the tables"},
-    {.name = "source-table", .type = ME_OPT_BOOL, AT(source_table), .fallback = "true",
+    {.name = "source-table", .type = ME_OPT_BOOL, AT(report.source_table), .fallback = "true",
      .help = "the generated-to-source table too"},
     EVAL_COMMON_OPTIONS,
 };
@@ -118,9 +120,8 @@ static char *folder_of(const options *o, const char *file, me_arena *arena)
 static me_code run_reproduce(eval_call *call, me_err *err)
 {
     const options *o = call->options;
-    const report *writer = report_find(o->format);
-    const report_options reports = {
-        .published = o->published, .baselines = o->baselines, .source = o->source_table};
+    const report *writer = NULL;
+    const report_options reports = eval_report_options(&o->report);
     if (o->example) {
         me_writer_printf(&call->out, "%s", eval_reproduce_example);
         return ME_OK;
@@ -128,9 +129,8 @@ static me_code run_reproduce(eval_call *call, me_err *err)
     if (call->operands < 1)
         return me_fail(err, ME_EUSAGE,
                        "reproduce: the study's file is needed (--example prints one)");
-    if (!writer)
-        return me_fail(err, ME_EUSAGE,
-                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    me_code code = eval_report_find(&writer, o->report.format, err);
+    if (code) return code;
     eval_study study;
     me_value *document = NULL;
     const char *folder = folder_of(o, call->operand[0], call->arena);
@@ -138,7 +138,7 @@ static me_code run_reproduce(eval_call *call, me_err *err)
     if (!strcmp(folder, call->operand[0]))
         return me_fail(err, ME_EUSAGE, "reproduce: --out is needed: %s does not end with .json",
                        folder);
-    me_code code = eval_study_read(&study, call->arena, call->operand[0], folder, err);
+    code = eval_study_read(&study, call->arena, call->operand[0], folder, err);
     if (code) return code;
     if (o->dry_run) {
         list_stages(call, &study);

@@ -1,5 +1,5 @@
-/* eval/cmd_inspect.c: `mebench inspect`: what a file is and what it holds, without ever executing
- * it. */
+/* eval/commands/cmd_inspect.c: `mebench inspect`: what a file is and what it holds, without ever
+ * executing it. */
 #include <string.h>
 #include <strings.h>
 

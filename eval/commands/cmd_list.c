@@ -1,5 +1,5 @@
-/* eval/cmd_list.c: `mebench list`: the registries, with the documentation that their entries carry.
- */
+/* eval/commands/cmd_list.c: `mebench list`: the registries, with the documentation that their
+ * entries carry. */
 #include <string.h>
 
 #include "baselines/baseline.h"

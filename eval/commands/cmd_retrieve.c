@@ -1,9 +1,10 @@
-/* eval/cmd_retrieve.c: `mebench retrieve`: how well the texts of a dataset find their motions, and
- * the motions their texts, with a trained TMR: the threshold protocol of text-to-motion retrieval.
- */
+/* eval/commands/cmd_retrieve.c: `mebench retrieve`: how well the texts of a dataset find their
+ * motions, and the motions their texts, with a trained TMR: the threshold protocol of
+ * text-to-motion retrieval. */
 #include <omp.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/json.h"
 #include "eval/commands.h"
 #include "eval/shared_options.h"
@@ -110,39 +111,31 @@ static me_code print_json(eval_call *call, const options *o, const model_tmr_sco
 {
     me_arena *a = call->arena;
     me_value *root = me_value_new(a, ME_DICT), *protocols = me_value_new(a, ME_DICT);
-    me_code code = root && protocols ? ME_OK : me_fail_mem(err, "the result");
-    for (int p = 0; p < 2 && !code; p++) {
+    me_builder b = {a, err, ME_OK};
+    for (int p = 0; p < 2; p++) {
         me_value *one = me_value_new(a, ME_DICT);
-        if (!one) code = me_fail_mem(err, "the result");
-        for (int d = 0; d < 2 && !code; d++) {
+        for (int d = 0; d < 2; d++) {
             const metric_retrieval *r = &s->of[p][d];
             me_value *m = me_value_new(a, r->n ? ME_DICT : ME_NONE);
             double v[COLUMNS];
             values_of(v, r);
-            if (r->n) code = me_dict_put(a, m, "queries", me_value_int(a, r->n), err);
-            if (r->n && !code)
-                code = me_dict_put(a, m, "gallery", me_value_int(a, r->gallery), err);
-            for (int c = 0; c < COLUMNS && r->n && !code; c++)
-                code = me_dict_put(a, m, labels[c], me_value_float(a, v[c]), err);
-            if (!code) code = me_dict_put(a, one, direction_keys[d], m, err);
+            if (r->n) me_put_int(&b, m, "queries", r->n);
+            if (r->n) me_put_int(&b, m, "gallery", r->gallery);
+            for (int c = 0; c < COLUMNS && r->n; c++) me_put_float(&b, m, labels[c], v[c]);
+            me_put(&b, one, direction_keys[d], m);
         }
-        if (!code) code = me_dict_put(a, protocols, p ? "full" : "batch", one, err);
+        me_put(&b, protocols, p ? "full" : "batch", one);
     }
-    const struct {
-        const char *key;
-        me_value *value;
-    } rows[] = {{"schema", me_value_string(a, "mebench.retrieval/1")},
-                {"n", me_value_int(a, n)},
-                {"batch_size", me_value_int(a, o->batch)},
-                {"threshold", me_value_float(a, o->same)},
-                {"seed", me_value_int(a, o->seed)},
-                {"device", me_value_string(a, device)},
-                {"precision", me_value_string(a, o->precision)},
-                {"protocols", protocols}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !code; i++)
-        code = me_dict_put(a, root, rows[i].key, rows[i].value, err);
+    me_put_text(&b, root, "schema", "mebench.retrieval/1");
+    me_put_int(&b, root, "n", n);
+    me_put_int(&b, root, "batch_size", o->batch);
+    me_put_float(&b, root, "threshold", o->same);
+    me_put_int(&b, root, "seed", o->seed);
+    me_put_text(&b, root, "device", device);
+    me_put_text(&b, root, "precision", o->precision);
+    me_put(&b, root, "protocols", protocols);
     char *text = NULL;
-    if (!code) code = me_json_text(&text, a, root, err);
+    me_code code = b.code ? b.code : me_json_text(&text, a, root, err);
     if (!code) me_writer_printf(&call->out, "%s\n", text);
     return code;
 }

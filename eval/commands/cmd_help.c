@@ -1,4 +1,4 @@
-/* eval/cmd_help.c: `mebench help [COMMAND]` and `mebench version`. */
+/* eval/commands/cmd_help.c: `mebench help [COMMAND]` and `mebench version`. */
 #include "core/version.h"
 #include "eval/commands.h"
 

@@ -1,5 +1,5 @@
-/* eval/match.c: see match.h. */
-#include "eval/match.h"
+/* eval/selection.c: see selection.h. */
+#include "eval/selection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static int find_split(const char *name)
     return -1;
 }
 
-static me_code choose_split(eval_match *out, const motion_dataset *d, const char *split,
+static me_code choose_split(eval_selection *out, const motion_dataset *d, const char *split,
                             me_err *err)
 {
     out->split_known = d->has_split;
@@ -39,10 +39,10 @@ static me_code choose_split(eval_match *out, const motion_dataset *d, const char
     return ME_OK;
 }
 
-me_code eval_select(eval_match *out, me_arena *arena, const motion_dataset *d, const char *split,
-                    const char *subset, me_err *err)
+me_code eval_select(eval_selection *out, me_arena *arena, const motion_dataset *d,
+                    const char *split, const char *subset, me_err *err)
 {
-    *out = (eval_match){0};
+    *out = (eval_selection){0};
     me_code code = choose_split(out, d, split, err);
     if (code) return code;
     int64_t *of_split = ME_NEW_ARRAY(arena, d->n, int64_t);
@@ -76,15 +76,15 @@ static bool all_digits(const char *s)
 }
 
 /* Why nothing matches: the commonest cause is a number written without its zeros. */
-static me_code nothing_matches(const eval_match *m, const motion_set *set, me_err *err)
+static me_code nothing_matches(const eval_selection *sel, const motion_set *set, me_err *err)
 {
-    const char *sample = set->samples[0].key, *key = m->keys[0];
+    const char *sample = set->samples[0].key, *key = sel->keys[0];
     for (int64_t i = 0; i < set->n; i++) {
         char padded[32];
         if (!all_digits(set->samples[i].key) || strlen(set->samples[i].key) >= 6) continue;
         snprintf(padded, sizeof padded, "%06ld", strtol(set->samples[i].key, NULL, 10));
-        for (int64_t j = 0; j < m->n; j++)
-            if (!strcmp(padded, m->keys[j]))
+        for (int64_t j = 0; j < sel->n; j++)
+            if (!strcmp(padded, sel->keys[j]))
                 return me_fail(err, ME_EDATA,
                                "none of the %lld samples belongs to a key of the dataset: ids look "
                                "un-padded (%s.npy where %s.npy is wanted)",
@@ -94,7 +94,7 @@ static me_code nothing_matches(const eval_match *m, const motion_set *set, me_er
         err, ME_EDATA,
         "none of the %lld samples belongs to one of the %lld keys (a sample is called '%s', "
         "a key '%s')",
-        (long long)set->n, (long long)m->n, sample, key);
+        (long long)set->n, (long long)sel->n, sample, key);
 }
 
 static int by_text(const void *a, const void *b)
@@ -108,64 +108,64 @@ static bool among(const char **sorted, int64_t n, const char *key)
 }
 
 /* Samples outside the split are extra; those outside the subset alone were left out on purpose. */
-static me_code list_extra(eval_match *m, me_arena *arena, const motion_dataset *d,
+static me_code list_extra(eval_selection *sel, me_arena *arena, const motion_dataset *d,
                           const motion_set *set, me_err *err)
 {
     const char **split = ME_NEW_ARRAY(arena, d->n, const char *);
-    const char **chosen = ME_NEW_ARRAY(arena, m->n, const char *);
-    m->extra = ME_NEW_ARRAY(arena, set->n, const char *);
-    if (!split || !chosen || !m->extra) return me_fail_mem(err, "the selection");
+    const char **chosen = ME_NEW_ARRAY(arena, sel->n, const char *);
+    sel->extra = ME_NEW_ARRAY(arena, set->n, const char *);
+    if (!split || !chosen || !sel->extra) return me_fail_mem(err, "the selection");
     int64_t n = 0;
     for (int64_t i = 0; i < d->n; i++)
-        if (in_split(&d->pairs[i], find_split(m->split))) split[n++] = d->pairs[i].key;
-    memcpy(chosen, m->keys, (size_t)m->n * sizeof *chosen);
+        if (in_split(&d->pairs[i], find_split(sel->split))) split[n++] = d->pairs[i].key;
+    memcpy(chosen, sel->keys, (size_t)sel->n * sizeof *chosen);
     qsort(split, (size_t)n, sizeof *split, by_text);
-    qsort(chosen, (size_t)m->n, sizeof *chosen, by_text);
+    qsort(chosen, (size_t)sel->n, sizeof *chosen, by_text);
     for (int64_t i = 0; i < set->n; i++) {
         const char *key = set->samples[i].key;
         if (!among(split, n, key))
-            m->extra[m->extra_n++] = key;
+            sel->extra[sel->extra_n++] = key;
         else
-            m->outside_subset += !among(chosen, m->n, key);
+            sel->outside_subset += !among(chosen, sel->n, key);
     }
     return ME_OK;
 }
 
-me_code eval_match_samples(eval_match *m, me_arena *arena, const motion_dataset *d,
-                           const motion_set *set, me_err *err)
+me_code eval_selection_match(eval_selection *sel, me_arena *arena, const motion_dataset *d,
+                             const motion_set *set, me_err *err)
 {
     if (!set->n) return me_fail(err, ME_EDATA, "no samples there (KEY.npy files are expected)");
-    m->generated = set->n;
-    me_code code = list_extra(m, arena, d, set, err);
-    motion_clip *clips = ME_NEW_ARRAY(arena, m->n, motion_clip);
-    m->missing = ME_NEW_ARRAY(arena, m->n, const char *);
+    sel->generated = set->n;
+    me_code code = list_extra(sel, arena, d, set, err);
+    motion_clip *clips = ME_NEW_ARRAY(arena, sel->n, motion_clip);
+    sel->missing = ME_NEW_ARRAY(arena, sel->n, const char *);
     if (code) return code;
-    if (!clips || !m->missing) return me_fail_mem(err, "the selection");
+    if (!clips || !sel->missing) return me_fail_mem(err, "the selection");
     int64_t n = 0;
-    for (int64_t i = 0; i < m->n; i++) {
-        const motion_sample *s = motion_set_find(set, m->keys[i]);
+    for (int64_t i = 0; i < sel->n; i++) {
+        const motion_sample *s = motion_set_find(set, sel->keys[i]);
         if (!s) {
-            m->missing[m->missing_n++] = m->keys[i];
+            sel->missing[sel->missing_n++] = sel->keys[i];
             continue;
         }
         clips[n] = s->clip;
-        m->pair[n] = m->pair[i];
-        m->keys[n++] = m->keys[i];
+        sel->pair[n] = sel->pair[i];
+        sel->keys[n++] = sel->keys[i];
     }
-    if (!n) return nothing_matches(m, set, err);
-    m->n = n;
-    m->clip = clips;
+    if (!n) return nothing_matches(sel, set, err);
+    sel->n = n;
+    sel->clip = clips;
     return ME_OK;
 }
 
-void eval_match_sha256(char out[65], const eval_match *m)
+void eval_selection_sha256(char out[65], const eval_selection *sel)
 {
     me_sha256 all;
     me_sha256_init(&all);
-    for (int64_t i = 0; i < m->n; i++) {
-        me_sha256_add(&all, m->keys[i], strlen(m->keys[i]) + 1);
-        me_sha256_add(&all, m->clip[i].pose,
-                      (size_t)(m->clip[i].frames * MOTION_POSE) * sizeof *m->clip[i].pose);
+    for (int64_t i = 0; i < sel->n; i++) {
+        me_sha256_add(&all, sel->keys[i], strlen(sel->keys[i]) + 1);
+        me_sha256_add(&all, sel->clip[i].pose,
+                      (size_t)(sel->clip[i].frames * MOTION_POSE) * sizeof *sel->clip[i].pose);
     }
     me_sha256_hex(&all, out);
 }

@@ -1,5 +1,5 @@
-/* eval/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the field's
- * KEY.npy files, and what they were made with as sampling.json beside them. */
+/* eval/commands/cmd_sample.c: `mebench sample`: a trained editor's motions for a split, as the
+ * field's KEY.npy files, and what they were made with as sampling.json beside them. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "core/safetensors.h"
 #include "core/version.h"
 #include "eval/editing.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 
 typedef struct options {
     eval_common common;
@@ -47,7 +47,7 @@ static me_code sample_table(const me_opt **out, me_arena *arena, int argc, char 
 typedef struct sampling {
     const options *o;
     motion_dataset data;
-    eval_match match;
+    eval_selection selected;
     eval_editing editing;
     me_arena *arena;
     model_sample_job *jobs; /* those that are not there yet */
@@ -59,11 +59,6 @@ typedef struct sampling {
 /* ---- what the samples were made with
  * ------------------------------------------------------------------ */
 
-static me_code put(me_arena *arena, me_value *dict, const char *key, me_value *v, me_err *err)
-{
-    return v ? me_dict_put(arena, dict, key, v, err) : me_fail_mem(err, "sampling.json");
-}
-
 /* Whatever decides about the motions, and nothing else: a resumed run must have the same text. */
 static me_code describe(char **out, const sampling *s, me_err *err)
 {
@@ -72,7 +67,6 @@ static me_code describe(char **out, const sampling *s, me_err *err)
     const int64_t steps = how->steps ? how->steps : s->editing.file.net.config.steps;
     const int64_t s_max = how->s_max == MODEL_S_MAX_OF_FILE ? s->editing.file.s_max : how->s_max;
     me_value *v = me_value_new(a, ME_DICT);
-    if (!v) return me_fail_mem(err, "sampling.json");
     const struct {
         const char *key;
         me_value *value;
@@ -82,7 +76,7 @@ static me_code describe(char **out, const sampling *s, me_err *err)
         {"model_sha256", me_value_string(a, s->editing.file.sha256)},
         {"model", me_value_string(a, s->editing.file.kind)},
         {"dataset_sha256", me_value_string(a, s->data.sha256)},
-        {"split", me_value_string(a, s->match.split)},
+        {"split", me_value_string(a, s->selected.split)},
         {"text", me_value_string(a, nn_text_identity(s->editing.text))},
         {"steps", me_value_int(a, steps)},
         {"guidance_text_and_motion", me_value_float(a, how->both)},
@@ -97,7 +91,7 @@ static me_code describe(char **out, const sampling *s, me_err *err)
     };
     me_code code = ME_OK;
     for (size_t i = 0; i < sizeof entries / sizeof *entries && !code; i++)
-        code = put(a, v, entries[i].key, entries[i].value, err);
+        code = me_dict_put(a, v, entries[i].key, entries[i].value, err);
     return code ? code : me_json_text(out, a, v, err);
 }
 
@@ -130,11 +124,11 @@ static me_code note_or_compare(const sampling *s, me_err *err)
 
 static me_code choose_jobs(sampling *s, me_err *err)
 {
-    s->jobs = ME_NEW_ARRAY(s->arena, s->match.n, model_sample_job);
-    s->texts = ME_NEW_ARRAY(s->arena, s->match.n, const char *);
+    s->jobs = ME_NEW_ARRAY(s->arena, s->selected.n, model_sample_job);
+    s->texts = ME_NEW_ARRAY(s->arena, s->selected.n, const char *);
     if (!s->jobs || !s->texts) return me_fail_mem(err, "the samples");
-    for (int64_t i = 0; i < s->match.n; i++) {
-        const motion_pair *p = &s->data.pairs[s->match.pair[i]];
+    for (int64_t i = 0; i < s->selected.n; i++) {
+        const motion_pair *p = &s->data.pairs[s->selected.pair[i]];
         const char *file = me_arena_printf(s->arena, "%s/%s.npy", s->o->out, p->key);
         if (!file) return me_fail_mem(err, "the samples");
         if (s->o->resume && me_file_exists(file)) {
@@ -158,7 +152,8 @@ static me_code write_motion(const sampling *s, int64_t job, const motion_clip *c
     float *copy = me_arena_alloc(s->arena, 1, bytes);
     if (!copy) return me_fail_mem(err, "the samples");
     memcpy(copy, clip->pose, bytes);
-    return put(s->arena, s->tensors, key, me_value_array(s->arena, ME_F32, 2, shape, copy), err);
+    return me_dict_put(s->arena, s->tensors, key, me_value_array(s->arena, ME_F32, 2, shape, copy),
+                       err);
 }
 
 static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err)
@@ -202,7 +197,7 @@ static me_code prepare(sampling *s, eval_call *call, me_err *err)
     if (beside) pthread_join(thread, NULL);
     for (int64_t i = 0; i < s->data.notes.n; i++) me_warn(call->log, "%s", s->data.notes.items[i]);
     if (!code && r.code) code = me_fail(err, r.code, "%s", r.err.msg);
-    if (!code) code = eval_select(&s->match, call->arena, &s->data, o->split, o->subset, err);
+    if (!code) code = eval_select(&s->selected, call->arena, &s->data, o->split, o->subset, err);
     if (!code) code = note_or_compare(s, err);
     return code ? code : choose_jobs(s, err);
 }

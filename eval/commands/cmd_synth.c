@@ -1,5 +1,5 @@
-/* eval/cmd_synth.c: `mebench synth` and `mebench pairs`: editing benchmarks made here, from a seed
- * or from a folder of real motions. */
+/* eval/commands/cmd_synth.c: `mebench synth` and `mebench pairs`: editing benchmarks made here,
+ * from a seed or from a folder of real motions. */
 #include "eval/commands.h"
 #include "motion/pairs.h"
 #include "motion/synth.h"

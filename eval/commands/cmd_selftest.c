@@ -1,4 +1,4 @@
-/* eval/cmd_selftest.c: `mebench selftest`: every operation of the back ends against double
+/* eval/commands/cmd_selftest.c: `mebench selftest`: every operation of the back ends against double
  * precision, their gradients against finite differences, or their speed. */
 #include <string.h>
 

@@ -1,20 +1,24 @@
-/* eval/cmd_leaderboard.c: `mebench leaderboard`: many results side by side, best first. Numbers
- * stand in one table only where they were computed on the same items (the hash of their keys), by
- * the same embedder in the same form; others are refused, or stand in a table of their own. */
+/* eval/commands/cmd_leaderboard.c: `mebench leaderboard`: many results side by side, best first.
+ * Numbers stand in one table only where they were computed on the same items (the hash of their
+ * keys), by the same embedder in the same form; others are refused, or stand in a table of their
+ * own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/json.h"
 #include "eval/commands.h"
 #include "eval/documents.h"
+#include "eval/shared_options.h"
 #include "metrics/result.h"
 #include "reports/page.h"
 
 typedef struct options {
     eval_common common;
-    const char *format, *sort, *protocol, *name;
-    bool groups, baselines, published, source_table;
+    const char *sort, *protocol, *name;
+    bool groups;
+    eval_report_choice report;
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -28,14 +32,7 @@ static const me_opt table[] = {
     {.name = "protocol", .type = ME_OPT_CHOICE, AT(protocol), .fallback = "full", .choices = "full|batch32",
      .help = "whose value sorts"},
     {.name = "name", .type = ME_OPT_STRING, AT(name), .fallback = "leaderboard", .value = "TEXT", .help = "of the document"},
-    {.name = "format", .type = ME_OPT_STRING, AT(format), .fallback = "table", .value = "NAME",
-     .help = "table, json, csv, markdown or latex (`mebench list reports`)"},
-    {.name = "baselines", .type = ME_OPT_BOOL, AT(baselines), .fallback = "true",
-     .help = "ground truth, copy-source and chance"},
-    {.name = "published", .type = ME_OPT_BOOL, AT(published), .fallback = "true",
-     .help = "published rows of the same subset"},
-    {.name = "source-table", .type = ME_OPT_BOOL, AT(source_table), .fallback = "true",
-     .help = "the generated-to-source table too"},
+    EVAL_REPORT_OPTIONS(options),
     EVAL_COMMON_OPTIONS,
 };
 // clang-format on
@@ -50,13 +47,7 @@ typedef struct board {
 
 static me_code put(const board *b, me_value *dict, const char *key, const me_value *v)
 {
-    return dict && v ? me_dict_put(b->arena, dict, key, (me_value *)v, b->err)
-                     : me_fail_mem(b->err, "a leaderboard");
-}
-
-static me_code put_text(const board *b, me_value *dict, const char *key, const char *text)
-{
-    return put(b, dict, key, text ? me_value_string(b->arena, text) : NULL);
+    return me_dict_put(b->arena, dict, key, (me_value *)v, b->err);
 }
 
 /* ---- groups ------------------------------------------------------------------------------------
@@ -197,12 +188,10 @@ static me_code sort_rows(const board *b, me_value *rows)
 static me_code run_leaderboard(eval_call *call, me_err *err)
 {
     const options *o = call->options;
-    const report *writer = report_find(o->format);
-    const report_options reports = {
-        .published = o->published, .baselines = o->baselines, .source = o->source_table};
-    if (!writer)
-        return me_fail(err, ME_EUSAGE,
-                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    const report *writer = NULL;
+    const report_options reports = eval_report_options(&o->report);
+    me_code code = eval_report_find(&writer, o->report.format, err);
+    if (code) return code;
     board b = {.o = o,
                .arena = call->arena,
                .err = err,
@@ -210,17 +199,16 @@ static me_code run_leaderboard(eval_call *call, me_err *err)
                .first = ME_NEW_ARRAY(call->arena, call->operands, const char *)};
     me_value *document = me_value_new(call->arena, ME_DICT);
     if (!b.groups || !b.first) return me_fail_mem(err, "a leaderboard");
-    me_code code = ME_OK;
     for (int i = 0; i < call->operands && !code; i++) code = add_file(&b, call->operand[i]);
     for (size_t i = 0; i < b.groups->as.list.length && !code; i++)
         code = sort_rows(&b, me_dict_get(b.groups->as.list.items[i], "rows"));
-    if (!code) code = put_text(&b, document, "schema", REPORT_BOARD_SCHEMA);
-    if (!code) code = put_text(&b, document, "name", o->name);
-    if (!code)
-        code = put_text(&b, document, "sorted_by",
-                        me_arena_printf(call->arena, "%s (%s)", o->sort, o->protocol));
-    if (!code) code = put(&b, document, "groups", b.groups);
-    return code ? code : writer->write(&call->out, document, &reports, err);
+    me_builder all = {call->arena, err, code};
+    me_put_text(&all, document, "schema", REPORT_BOARD_SCHEMA);
+    me_put_text(&all, document, "name", o->name);
+    me_put_text(&all, document, "sorted_by",
+                me_arena_printf(call->arena, "%s (%s)", o->sort, o->protocol));
+    me_put(&all, document, "groups", b.groups);
+    return all.code ? all.code : writer->write(&call->out, document, &reports, err);
 }
 
 const eval_command eval_command_leaderboard = {

@@ -1,12 +1,14 @@
-/* eval/cmd_compare.c: `mebench compare`: saved results on the same items, query by query: how much
- * better is one than another, and is it more than chance? What is computed is metrics/paired.h; the
- * document is reports/report.h's REPORT_COMPARISON_SCHEMA. */
+/* eval/commands/cmd_compare.c: `mebench compare`: saved results on the same items, query by query:
+ * how much better is one than another, and is it more than chance? What is computed is
+ * metrics/paired.h; the document is reports/report.h's REPORT_COMPARISON_SCHEMA. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "eval/commands.h"
 #include "eval/documents.h"
+#include "eval/shared_options.h"
 #include "metrics/paired.h"
 #include "metrics/result.h"
 #include "reports/page.h"
@@ -301,93 +303,70 @@ static me_code compare_all(comparison *c)
 /* ---- the document ------------------------------------------------------------------------------
  */
 
-static me_code put(const comparison *c, me_value *dict, const char *key, me_value *v)
+static void put_metric(const comparison *c, me_builder *b, me_value *to, const metric_paired *m,
+                       double holm)
 {
-    return dict && v ? me_dict_put(c->arena, dict, key, v, c->err)
-                     : me_fail_mem(c->err, "a comparison");
+    me_value *d = me_value_new(b->arena, ME_DICT);
+    me_put_float(b, d, "against", m->against);
+    me_put_float(b, d, "value", m->value);
+    me_put_float(b, d, "difference", m->difference);
+    me_put_pair(b, d, "ci95", m->lo, m->hi);
+    if (m->test) me_put_text(b, d, "test", m->test);
+    if (m->test) me_put_float(b, d, "p", m->p);
+    if (m->test && c->results > 2) me_put_float(b, d, "p_holm", holm);
+    me_put_int(b, d, "improved", m->improved);
+    me_put_int(b, d, "worsened", m->worsened);
+    me_put_int(b, d, "tied", m->tied);
+    me_put(b, to, m->label, d);
 }
 
-static me_code put_number(const comparison *c, me_value *dict, const char *key, double x)
+static void put_block(const comparison *c, me_builder *b, me_value *to, const char *direction,
+                      const block *of)
 {
-    return put(c, dict, key, me_value_float(c->arena, x));
+    me_value *d = me_value_new(b->arena, ME_DICT);
+    me_put_int(b, d, "n", of->n);
+    for (int i = 0; i < of->count; i++) put_metric(c, b, d, &of->of[i], of->holm[i]);
+    me_put(b, to, direction, d);
 }
 
-static me_code put_int(const comparison *c, me_value *dict, const char *key, int64_t i)
+static void put_comparison(const comparison *c, me_builder *b, me_value *list, int other)
 {
-    return put(c, dict, key, me_value_int(c->arena, i));
-}
-
-static me_code put_interval(const comparison *c, me_value *dict, double lo, double hi)
-{
-    me_value *pair = me_value_new(c->arena, ME_LIST);
-    if (!pair) return me_fail_mem(c->err, "a comparison");
-    me_code code = me_list_append(c->arena, pair, me_value_float(c->arena, lo), c->err);
-    if (!code) code = me_list_append(c->arena, pair, me_value_float(c->arena, hi), c->err);
-    return code ? code : put(c, dict, "ci95", pair);
-}
-
-static me_code put_metric(const comparison *c, me_value *to, const metric_paired *m, double holm)
-{
-    me_value *d = me_value_new(c->arena, ME_DICT);
-    me_code code = put_number(c, d, "against", m->against);
-    if (!code) code = put_number(c, d, "value", m->value);
-    if (!code) code = put_number(c, d, "difference", m->difference);
-    if (!code) code = put_interval(c, d, m->lo, m->hi);
-    if (!code && m->test) code = put(c, d, "test", me_value_string(c->arena, m->test));
-    if (!code && m->test) code = put_number(c, d, "p", m->p);
-    if (!code && m->test && c->results > 2) code = put_number(c, d, "p_holm", holm);
-    if (!code) code = put_int(c, d, "improved", m->improved);
-    if (!code) code = put_int(c, d, "worsened", m->worsened);
-    if (!code) code = put_int(c, d, "tied", m->tied);
-    return code ? code : put(c, to, m->label, d);
-}
-
-static me_code put_block(const comparison *c, me_value *to, const char *direction, const block *b)
-{
-    me_value *d = me_value_new(c->arena, ME_DICT);
-    me_code code = put_int(c, d, "n", b->n);
-    for (int i = 0; i < b->count && !code; i++) code = put_metric(c, d, &b->of[i], b->holm[i]);
-    return code ? code : put(c, to, direction, d);
-}
-
-static me_code put_comparison(const comparison *c, me_value *list, int other)
-{
-    me_value *one = me_value_new(c->arena, ME_DICT), *all = me_value_new(c->arena, ME_DICT);
-    me_code code = put(c, one, "name", me_value_string(c->arena, c->result[other].name));
-    for (int p = 0; p < 2 && !code; p++) {
-        me_value *protocol = me_value_new(c->arena, ME_DICT);
-        for (int d = 0; d < 2 && !code; d++) {
-            const block *b = &c->block[other - 1][p][d];
-            if (b->n) code = put_block(c, protocol, directions[d], b);
+    me_value *one = me_value_new(b->arena, ME_DICT), *all = me_value_new(b->arena, ME_DICT);
+    me_put_text(b, one, "name", c->result[other].name);
+    for (int p = 0; p < 2; p++) {
+        me_value *protocol = me_value_new(b->arena, ME_DICT);
+        for (int d = 0; d < 2; d++) {
+            const block *of = &c->block[other - 1][p][d];
+            if (of->n) put_block(c, b, protocol, directions[d], of);
         }
-        if (!code) code = put(c, all, protocols[p], protocol);
+        me_put(b, all, protocols[p], protocol);
     }
-    if (!code) code = put(c, one, "protocols", all);
-    return code ? code : me_list_append(c->arena, list, one, c->err);
+    me_put(b, one, "protocols", all);
+    me_append(b, list, one);
 }
 
-static me_code put_method(const comparison *c)
+static void put_method(const comparison *c, me_builder *b)
 {
-    me_value *d = me_value_new(c->arena, ME_DICT);
-    me_code code = put_int(c, d, "resamples", c->o->resamples);
-    const char *seed = me_arena_printf(c->arena, "%lld", (long long)c->o->seed);
-    if (!code) code = put(c, d, "seed", seed ? me_value_string(c->arena, seed) : NULL);
-    if (!code)
-        code = put(c, d, "adjustment", me_value_string(c->arena, c->results > 2 ? "holm" : "none"));
-    return code ? code : put(c, c->document, "method", d);
+    me_value *d = me_value_new(b->arena, ME_DICT);
+    me_put_int(b, d, "resamples", c->o->resamples);
+    me_put_text(b, d, "seed", me_arena_printf(b->arena, "%lld", (long long)c->o->seed));
+    me_put_text(b, d, "adjustment", c->results > 2 ? "holm" : "none");
+    me_put(b, c->document, "method", d);
 }
 
 static me_code make_document(comparison *c, me_value *rows)
 {
+    me_builder b = {c->arena, c->err, ME_OK};
     me_value *list = me_value_new(c->arena, ME_LIST);
-    me_code code =
-        put(c, c->document, "schema", me_value_string(c->arena, REPORT_COMPARISON_SCHEMA));
-    if (!code) code = eval_document_shared(c->document, c->arena, c->result[0].document, c->err);
-    if (!code) code = put(c, c->document, "rows", rows);
-    if (!code) code = put(c, c->document, "against", me_value_string(c->arena, c->result[0].name));
-    if (!code) code = put_method(c);
-    for (int i = 1; i < c->results && !code; i++) code = put_comparison(c, list, i);
-    return code ? code : put(c, c->document, "comparisons", list);
+    me_put_text(&b, c->document, "schema", REPORT_COMPARISON_SCHEMA);
+    if (!b.code)
+        b.code = eval_document_shared(c->document, c->arena, c->result[0].document, c->err);
+    me_put(&b, c->document, "rows", rows);
+    me_put_text(&b, c->document, "against", c->result[0].name);
+    put_method(c, &b);
+    for (int i = 1; i < c->results; i++) put_comparison(c, &b, list, i);
+    me_put(&b, c->document, "comparisons", list);
+    return b.code;
 }
 
 /* ---- judging -----------------------------------------------------------------------------------
@@ -419,11 +398,10 @@ static me_code judge(const comparison *c)
 static me_code run_compare(eval_call *call, me_err *err)
 {
     const options *o = call->options;
-    const report *writer = report_find(o->json ? "json" : o->format);
+    const report *writer = NULL;
     const report_options reports = {.source = o->source_table};
-    if (!writer)
-        return me_fail(err, ME_EUSAGE,
-                       "--format: no report '%s' (`mebench list reports` names them)", o->format);
+    me_code code = eval_report_find(&writer, o->json ? "json" : o->format, err);
+    if (code) return code;
     comparison c = {.o = o,
                     .arena = call->arena,
                     .log = call->log,
@@ -434,7 +412,6 @@ static me_code run_compare(eval_call *call, me_err *err)
     me_value *rows = me_value_new(call->arena, ME_LIST);
     c.block = me_arena_alloc(call->arena, (size_t)c.results, sizeof *c.block);
     if (!c.result || !c.document || !rows || !c.block) return me_fail_mem(err, "a comparison");
-    me_code code = ME_OK;
     for (int i = 0; i < c.results && !code; i++)
         code = read_result(&c, &c.result[i], call->operand[i]);
     if (!code) code = name_results(&c, rows);

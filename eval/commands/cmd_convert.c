@@ -1,9 +1,9 @@
-/* eval/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets, embedders
- * and trained models come. What to do follows from the input's kind and the output's name. */
+/* eval/commands/cmd_convert.c: `mebench convert`: between the forms in which motions, datasets,
+ * embedders and trained models come. What to do follows from the input's kind and the output's
+ * name. */
 #include <string.h>
 
 #include "baselines/baseline.h"
-#include "core/doc.h"
 #include "core/safetensors.h"
 #include "eval/commands.h"
 #include "models/checkpoint.h"
@@ -212,19 +212,16 @@ static me_code from_checkpoint(eval_call *call, const options *o, me_err *err)
     return code;
 }
 
-/* By the schema alone: a checkpoint may be large and is opened again. */
-static me_code is_checkpoint(bool *out, const char *path, me_err *err)
+static me_code is_checkpoint(bool *out, me_arena *arena, const char *path, me_err *err)
 {
-    me_doc doc;
     *out = false;
     if (!me_has_suffix(path, ".safetensors")) return ME_OK;
-    me_code code = me_doc_open(&doc, path, err);
+    me_value *metadata;
+    me_code code = me_safetensors_metadata(&metadata, arena, path, err);
     if (code) return code;
-    const me_value *schema = doc.metadata ? me_dict_get(doc.metadata, "schema") : NULL;
-    *out = schema && schema->kind == ME_STRING &&
-           (!strcmp(schema->as.string.data, MODEL_CHECKPOINT_SCHEMA) ||
-            !strcmp(schema->as.string.data, MODEL_WEIGHTS_SCHEMA));
-    me_doc_close(&doc);
+    const me_value *schema = me_dict_get(metadata, "schema");
+    *out = me_string_equals(schema, MODEL_CHECKPOINT_SCHEMA) ||
+           me_string_equals(schema, MODEL_WEIGHTS_SCHEMA);
     return ME_OK;
 }
 
@@ -253,7 +250,8 @@ static me_code run_convert(eval_call *call, me_err *err)
                           : me_fail(err, ME_EUSAGE,
                                     "convert: an embedder goes to .safetensors, not to %s", out);
     bool checkpoint = false;
-    me_code code = to_tensors || to_torch ? is_checkpoint(&checkpoint, in, err) : ME_OK;
+    me_code code =
+        to_tensors || to_torch ? is_checkpoint(&checkpoint, call->arena, in, err) : ME_OK;
     if (code) return code;
     if (checkpoint) return from_checkpoint(call, o, err);
     if (to_torch)

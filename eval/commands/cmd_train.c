@@ -1,5 +1,5 @@
-/* eval/cmd_train.c: `mebench train`: a model of the registry (models/models.h) on a dataset,
- * through the one training loop (models/trainer.h). */
+/* eval/commands/cmd_train.c: `mebench train`: a model of the registry (models/models.h) on a
+ * dataset, through the one training loop (models/trainer.h). */
 #include <assert.h>
 #include <omp.h>
 #include <signal.h>

@@ -1,12 +1,12 @@
-/* eval/cmd_similarity.c: `mebench similarity`: how similar each source frame is to the target, and
- * which pairs teach it (spec omnime 7). Stores the scores, prints the curve of a pair, or sweeps
- * window, kappa and tau, which have to be chosen for each dataset. */
+/* eval/commands/cmd_similarity.c: `mebench similarity`: how similar each source frame is to the
+ * target, and which pairs teach it (spec omnime 7). Stores the scores, prints the curve of a pair,
+ * or sweeps window, kappa and tau, which have to be chosen for each dataset. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eval/commands.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 #include "motion/similarity_plot.h"
 
 typedef struct options {
@@ -38,14 +38,14 @@ static const me_opt table[] = {
 
 typedef struct scores {
     motion_dataset data;
-    eval_match match;
-    motion_similarity *of; /* (match.n) */
+    eval_selection selected;
+    motion_similarity *of; /* (selected.n) */
     me_arena arena;
 } scores;
 
 static const motion_pair *pair_at(const scores *s, int64_t i)
 {
-    return &s->data.pairs[s->match.pair[i]];
+    return &s->data.pairs[s->selected.pair[i]];
 }
 
 /* The scores of all selected pairs, in `arena`. */
@@ -53,7 +53,7 @@ static me_code compute(motion_similarity *out, const scores *s, me_arena *arena,
                        const motion_similarity_options *how, me_err *err)
 {
     me_code code = ME_OK;
-    for (int64_t i = 0; i < s->match.n && !code; i++) {
+    for (int64_t i = 0; i < s->selected.n && !code; i++) {
         const motion_pair *p = pair_at(s, i);
         code = motion_similarity_of(&out[i], arena, &p->source, &p->target, &motion_mean_body, how,
                                     err);
@@ -67,7 +67,7 @@ static me_code read_file(scores *s, const char *path, me_err *err)
     motion_similarity_file file;
     me_code code = motion_similarity_open(&file, path, err);
     if (code) return code;
-    for (int64_t i = 0; i < s->match.n && !code; i++)
+    for (int64_t i = 0; i < s->selected.n && !code; i++)
         code = motion_similarity_find(&s->of[i], &file, &s->arena, pair_at(s, i)->key, err);
     motion_similarity_close(&file);
     return code;
@@ -85,7 +85,7 @@ static int by_value(const void *a, const void *b)
 static void show_summary(eval_call *call, const scores *s, double *snr)
 {
     int64_t teach = 0, known = 0, finite = 0, classes[3] = {0}, frames = 0;
-    for (int64_t i = 0; i < s->match.n; i++) {
+    for (int64_t i = 0; i < s->selected.n; i++) {
         const motion_similarity *m = &s->of[i];
         known += m->n > 0;
         if (isfinite(m->snr)) snr[finite++] = m->snr;
@@ -96,7 +96,7 @@ static void show_summary(eval_call *call, const scores *s, double *snr)
     }
     qsort(snr, (size_t)finite, sizeof *snr, by_value);
     me_writer_printf(&call->out, "%lld pairs, %lld with scores; %lld teach (%.1f%%)\n",
-                     (long long)s->match.n, (long long)known, (long long)teach,
+                     (long long)s->selected.n, (long long)known, (long long)teach,
                      known ? 100.0 * (double)teach / (double)known : 0);
     if (finite)
         me_writer_printf(&call->out, "MotionSNR: median %.2f, quarters at %.2f and %.2f\n",
@@ -112,7 +112,7 @@ static void show_summary(eval_call *call, const scores *s, double *snr)
 
 static me_code show_curve(eval_call *call, const scores *s, const char *key, me_err *err)
 {
-    for (int64_t i = 0; i < s->match.n; i++) {
+    for (int64_t i = 0; i < s->selected.n; i++) {
         if (strcmp(pair_at(s, i)->key, key) != 0) continue;
         const motion_similarity *m = &s->of[i];
         me_writer_printf(&call->out, "frame,score,distance,class\n");
@@ -124,7 +124,7 @@ static me_code show_curve(eval_call *call, const scores *s, const char *key, me_
                 m->teaches ? "teaches" : "does not teach");
         return ME_OK;
     }
-    return me_fail(err, ME_EUSAGE, "no pair '%s' in the split '%s'", key, s->match.split);
+    return me_fail(err, ME_EUSAGE, "no pair '%s' in the split '%s'", key, s->selected.split);
 }
 
 /* ---- pictures ----------------------------------------------------------------------------------
@@ -168,11 +168,11 @@ static me_code plot_pairs(eval_call *call, const scores *s, const motion_similar
     const options *o = call->options;
     int64_t plotted = 0;
     me_code code = me_make_directories(o->plots, err);
-    for (int64_t i = 0; i < s->match.n && !code; i++) {
+    for (int64_t i = 0; i < s->selected.n && !code; i++) {
         if (!s->of[i].n || (o->key && strcmp(pair_at(s, i)->key, o->key) != 0)) continue;
         code = plot_pair(s, i, o, how, err);
         plotted++;
-        me_progress(call->log, "plots", i + 1, s->match.n);
+        me_progress(call->log, "plots", i + 1, s->selected.n);
     }
     me_progress_end(call->log);
     if (!code) me_info(call->log, "%s: %lld curves", o->plots, (long long)plotted);
@@ -209,7 +209,7 @@ static me_code sweep(eval_call *call, const scores *s, const motion_similarity_o
     static const double taus[] = {1.5, 2, 2.5, 3, 4, 6};
     const options *o = call->options;
     double share[WINDOWS * KAPPAS * TAUS], agreement[WINDOWS * KAPPAS * TAUS];
-    motion_similarity *now = ME_NEW_ARRAY(call->arena, s->match.n, motion_similarity);
+    motion_similarity *now = ME_NEW_ARRAY(call->arena, s->selected.n, motion_similarity);
     if (!now) return me_fail_mem(err, "a sweep");
     me_writer_printf(&call->out, "window,kappa,tau,teach,share,agreement\n");
     me_code code = ME_OK;
@@ -223,14 +223,14 @@ static me_code sweep(eval_call *call, const scores *s, const motion_similarity_o
         code = compute(now, s, &arena, &how, err);
         for (int t = 0; t < TAUS && !code; t++) {
             int64_t teach = 0, both = 0, either = 0;
-            for (int64_t i = 0; i < s->match.n; i++) {
+            for (int64_t i = 0; i < s->selected.n; i++) {
                 const bool here = now[i].teaches && !(now[i].snr < taus[t]);
                 teach += here;
                 both += here && s->of[i].teaches;
                 either += here || s->of[i].teaches;
             }
             const int at = setting * TAUS + t;
-            share[at] = (double)teach / (double)s->match.n;
+            share[at] = (double)teach / (double)s->selected.n;
             agreement[at] = either ? (double)both / (double)either : 1.0;
             me_writer_printf(&call->out, "%d,%d,%g,%lld,%.4f,%.4f\n", how.window, how.kappa,
                              taus[t], (long long)teach, share[at], agreement[at]);
@@ -252,10 +252,10 @@ static me_code sweep(eval_call *call, const scores *s, const motion_similarity_o
 
 static me_code store(eval_call *call, const scores *s, const char *path, me_err *err)
 {
-    const char **keys = ME_NEW_ARRAY(call->arena, s->match.n, const char *);
+    const char **keys = ME_NEW_ARRAY(call->arena, s->selected.n, const char *);
     if (!keys) return me_fail_mem(err, "scores");
-    for (int64_t i = 0; i < s->match.n; i++) keys[i] = pair_at(s, i)->key;
-    return motion_similarity_write(path, keys, s->of, s->match.n, err);
+    for (int64_t i = 0; i < s->selected.n; i++) keys[i] = pair_at(s, i)->key;
+    return motion_similarity_write(path, keys, s->of, s->selected.n, err);
 }
 
 static me_code show(eval_call *call, const scores *s, const motion_similarity_options *how,
@@ -268,7 +268,7 @@ static me_code show(eval_call *call, const scores *s, const motion_similarity_op
     if (o->plots) code = plot_pairs(call, s, how, err);
     if (code) return code;
     if (o->key) return show_curve(call, s, o->key, err);
-    double *snr = ME_NEW_ARRAY(call->arena, s->match.n, double);
+    double *snr = ME_NEW_ARRAY(call->arena, s->selected.n, double);
     if (!snr) return me_fail_mem(err, "scores");
     show_summary(call, s, snr);
     return ME_OK;
@@ -293,8 +293,8 @@ static me_code run_similarity(eval_call *call, me_err *err)
         &s.data, o->dataset, &(motion_dataset_options){.splits = o->splits, .joints = true}, err);
     for (int64_t i = 0; i < s.data.notes.n && !code; i++)
         me_warn(call->log, "%s", s.data.notes.items[i]);
-    if (!code) code = eval_select(&s.match, call->arena, &s.data, o->split, "all", err);
-    if (!code && !(s.of = ME_NEW_ARRAY(call->arena, s.match.n, motion_similarity)))
+    if (!code) code = eval_select(&s.selected, call->arena, &s.data, o->split, "all", err);
+    if (!code && !(s.of = ME_NEW_ARRAY(call->arena, s.selected.n, motion_similarity)))
         code = me_fail_mem(err, "scores");
     if (!code)
         code = o->scores ? read_file(&s, o->scores, err) : compute(s.of, &s, &s.arena, &how, err);

@@ -1,9 +1,10 @@
-/* eval/cmd_submit.c: `mebench submit`: are these samples whole, and one file of them for a
+/* eval/commands/cmd_submit.c: `mebench submit`: are these samples whole, and one file of them for a
  * leaderboard: a zip of KEY.npy in one form, submission.json, and the result where there is one. It
  * reads as any other zip of samples. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/builder.h"
 #include "core/hash.h"
 #include "core/json.h"
 #include "core/npy.h"
@@ -11,7 +12,7 @@
 #include "core/zip.h"
 #include "eval/commands.h"
 #include "eval/documents.h"
-#include "eval/match.h"
+#include "eval/selection.h"
 #include "metrics/result.h"
 
 #define SUBMISSION_SCHEMA "mebench.submission/1"
@@ -53,7 +54,7 @@ typedef struct submission {
     me_err *err;
     motion_dataset data;
     motion_set set;
-    eval_match match;
+    eval_selection selected;
     char keys_sha256[65], generated_sha256[65];
     int64_t frames, shorter, longer, repeated;
     const char *result_file; /* result.json, or NULL */
@@ -107,45 +108,45 @@ static void check_samples(submission *s)
 /* *any: some sample belongs to a key. */
 static me_code check_keys(submission *s, bool *any)
 {
-    eval_match *m = &s->match;
-    const long long wanted = (long long)m->n;
+    eval_selection *sel = &s->selected;
+    const long long wanted = (long long)sel->n;
     me_err why = {0};
-    me_code code = eval_match_samples(m, s->arena, &s->data, &s->set, &why);
+    me_code code = eval_selection_match(sel, s->arena, &s->data, &s->set, &why);
     *any = code == ME_OK;
     if (code && code != ME_EDATA) return me_fail(s->err, code, "%s", why.msg);
     if (code) {
         say(s, "FAIL", "keys: %s", why.msg);
         return ME_OK;
     }
-    if (m->missing_n)
+    if (sel->missing_n)
         say(s, "FAIL", "missing: %lld of %lld keys have no sample (split \"%s\", subset %s)",
-            (long long)m->missing_n, wanted, m->split, m->subset.name);
+            (long long)sel->missing_n, wanted, sel->split, sel->subset.name);
     else
-        say(s, "ok", "missing: none of %lld keys (split \"%s\", subset %s)", wanted, m->split,
-            m->subset.name);
-    list(s, m->missing, m->missing_n);
-    if (m->extra_n)
+        say(s, "ok", "missing: none of %lld keys (split \"%s\", subset %s)", wanted, sel->split,
+            sel->subset.name);
+    list(s, sel->missing, sel->missing_n);
+    if (sel->extra_n)
         say(s, "FAIL", "extra: %lld of the samples have no key in the split",
-            (long long)m->extra_n);
+            (long long)sel->extra_n);
     else
         say(s, "ok", "extra: none");
-    list(s, m->extra, m->extra_n);
-    if (m->outside_subset)
+    list(s, sel->extra, sel->extra_n);
+    if (sel->outside_subset)
         say(s, "note", "subset: %lld samples of the split lie outside it and are left out",
-            (long long)m->outside_subset);
+            (long long)sel->outside_subset);
     return ME_OK;
 }
 
 static void check_frames(submission *s)
 {
     const char *first = NULL;
-    for (int64_t i = 0; i < s->match.n; i++) {
-        const int64_t own = s->match.clip[i].frames;
-        const int64_t target = s->data.pairs[s->match.pair[i]].target.frames;
+    for (int64_t i = 0; i < s->selected.n; i++) {
+        const int64_t own = s->selected.clip[i].frames;
+        const int64_t target = s->data.pairs[s->selected.pair[i]].target.frames;
         s->frames += own;
         s->shorter += own < target;
         s->longer += own > target;
-        if (!first && own != target) first = s->match.keys[i];
+        if (!first && own != target) first = s->selected.keys[i];
     }
     if (!first)
         say(s, "ok", "frames: %lld, each sample as long as its target", (long long)s->frames);
@@ -164,11 +165,11 @@ static int by_text(const void *a, const void *b)
 /* One motion under several keys is no error, since triplets share sources, but often a mistake. */
 static me_code check_repeated(submission *s)
 {
-    const int64_t n = s->match.n;
+    const int64_t n = s->selected.n;
     char(*hash)[65] = me_arena_alloc(s->arena, (size_t)n, sizeof *hash);
     if (!hash) return me_fail_mem(s->err, "hashes");
     for (int64_t i = 0; i < n; i++) {
-        const motion_clip *c = &s->match.clip[i];
+        const motion_clip *c = &s->selected.clip[i];
         me_sha256_of(c->pose, (size_t)(c->frames * MOTION_POSE) * sizeof *c->pose, hash[i]);
     }
     qsort(hash, (size_t)n, sizeof *hash, by_text);
@@ -212,13 +213,13 @@ static me_code check_all(submission *s)
     if (code) return code;
     for (int64_t i = 0; i < s->data.notes.n; i++)
         me_warn(s->call->log, "%s", s->data.notes.items[i]);
-    code = eval_select(&s->match, s->arena, &s->data, o->split, o->subset, s->err);
+    code = eval_select(&s->selected, s->arena, &s->data, o->split, o->subset, s->err);
     if (!code) code = motion_set_survey(&s->set, s->call->operand[0], s->err);
     if (code) return code;
     check_samples(s);
     if ((code = check_keys(s, &any)) || !any) return code;
-    metric_keys_sha256(s->keys_sha256, s->match.keys, s->match.n);
-    eval_match_sha256(s->generated_sha256, &s->match);
+    metric_keys_sha256(s->keys_sha256, s->selected.keys, s->selected.n);
+    eval_selection_sha256(s->generated_sha256, &s->selected);
     check_frames(s);
     code = check_repeated(s);
     return code ? code : check_result(s);
@@ -227,45 +228,37 @@ static me_code check_all(submission *s)
 /* ---- submission.json ---------------------------------------------------------------------------
  */
 
-static me_code put(const submission *s, me_value *dict, const char *key, me_value *v)
-{
-    return dict && v ? me_dict_put(s->arena, dict, key, v, s->err)
-                     : me_fail_mem(s->err, "a submission");
-}
-
-static me_code put_counts(const submission *s, me_value *to)
+static void put_counts(const submission *s, me_builder *b, me_value *to)
 {
     const struct {
         const char *key;
         int64_t count;
-    } counts[] = {{"n", s->match.n},
+    } counts[] = {{"n", s->selected.n},
                   {"frames", s->frames},
                   {"shorter_than_target", s->shorter},
                   {"longer_than_target", s->longer},
                   {"repeated", s->repeated}};
     me_value *samples = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof counts / sizeof *counts && !code; i++)
-        code = put(s, samples, counts[i].key, me_value_int(s->arena, counts[i].count));
-    return code ? code : put(s, to, "samples", samples);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        me_put_int(b, samples, counts[i].key, counts[i].count);
+    me_put(b, to, "samples", samples);
 }
 
 /* Named as in a result, so that the two can be held side by side. */
-static me_code put_provenance(const submission *s, me_value *to)
+static void put_provenance(const submission *s, me_builder *b, me_value *to)
 {
     const char *const texts[][2] = {{"mebench", me_version()},
                                     {"git", me_git()},
                                     {"dataset", me_path_base(s->o->dataset)},
                                     {"dataset_sha256", s->data.sha256},
-                                    {"split", s->match.split},
-                                    {"subset", s->match.subset.name},
+                                    {"split", s->selected.split},
+                                    {"subset", s->selected.subset.name},
                                     {"keys_sha256", s->keys_sha256},
                                     {"generated_sha256", s->generated_sha256}};
     me_value *provenance = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts && !code; i++)
-        code = put(s, provenance, texts[i][0], me_value_string(s->arena, texts[i][1]));
-    return code ? code : put(s, to, "provenance", provenance);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        me_put_text(b, provenance, texts[i][0], texts[i][1]);
+    me_put(b, to, "provenance", provenance);
 }
 
 static me_code describe(const submission *s, char **text)
@@ -275,13 +268,12 @@ static me_code describe(const submission *s, char **text)
                                     {"authors", s->o->authors},
                                     {"url", s->o->url}};
     me_value *document = me_value_new(s->arena, ME_DICT);
-    me_code code = ME_OK;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts && !code; i++)
-        if (texts[i][1])
-            code = put(s, document, texts[i][0], me_value_string(s->arena, texts[i][1]));
-    if (!code) code = put_counts(s, document);
-    if (!code) code = put_provenance(s, document);
-    return code ? code : me_json_text(text, s->arena, document, s->err);
+    me_builder b = {s->arena, s->err, ME_OK};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i][1]) me_put_text(&b, document, texts[i][0], texts[i][1]);
+    put_counts(s, &b, document);
+    put_provenance(s, &b, document);
+    return b.code ? b.code : me_json_text(text, s->arena, document, s->err);
 }
 
 /* ---- packing -----------------------------------------------------------------------------------
@@ -295,14 +287,14 @@ typedef struct packing {
 
 static me_code add_sample(const submission *s, packing *p, int64_t i)
 {
-    const motion_clip *clip = &s->match.clip[i];
+    const motion_clip *clip = &s->selected.clip[i];
     const int64_t shape[2] = {clip->frames, MOTION_POSE};
     const me_array pose = me_array_make(ME_F32, 2, shape, clip->pose);
-    me_code code = motion_key_check_name(s->match.keys[i], s->err);
+    me_code code = motion_key_check_name(s->selected.keys[i], s->err);
     if (!code) code = me_npy_bytes(&p->bytes[p->n], &pose, s->err);
     if (code) return code;
     const me_bytes *b = &p->bytes[p->n];
-    const char *name = me_arena_printf(s->arena, "%s.npy", s->match.keys[i]);
+    const char *name = me_arena_printf(s->arena, "%s.npy", s->selected.keys[i]);
     p->entry[p->n++] = (me_zip_entry){name, b->data, b->size};
     return name ? ME_OK : me_fail_mem(s->err, "a submission");
 }
@@ -330,7 +322,7 @@ static me_code add_result(const submission *s, packing *p)
 static me_code pack(const submission *s)
 {
     enum { OTHERS = 3 };
-    const int64_t most = s->match.n + OTHERS;
+    const int64_t most = s->selected.n + OTHERS;
     packing p = {.entry = ME_NEW_ARRAY(s->arena, most, me_zip_entry),
                  .bytes = ME_NEW_ARRAY(s->arena, most, me_bytes)};
     char *text;
@@ -339,7 +331,7 @@ static me_code pack(const submission *s)
     if (!code)
         p.entry[p.n++] = (me_zip_entry){"submission.json", (unsigned char *)text, strlen(text)};
     if (!code) code = add_result(s, &p);
-    for (int64_t i = 0; i < s->match.n && !code; i++) code = add_sample(s, &p, i);
+    for (int64_t i = 0; i < s->selected.n && !code; i++) code = add_sample(s, &p, i);
     if (!code) code = me_zip_write(s->o->out, p.entry, p.n, false, s->err);
     for (int64_t i = 0; i < most; i++) me_bytes_close(&p.bytes[i]);
     return code;
@@ -354,8 +346,8 @@ static me_code announce(const submission *s)
     if (code) return code;
     me_sha256_of(file.data, file.size, hash);
     me_writer_printf(&s->call->out, "%s: %s, %lld samples, %lld frames, %zu bytes\nsha256 %s\n",
-                     s->o->out, s->o->name, (long long)s->match.n, (long long)s->frames, file.size,
-                     hash);
+                     s->o->out, s->o->name, (long long)s->selected.n, (long long)s->frames,
+                     file.size, hash);
     me_bytes_close(&file);
     return ME_OK;
 }

@@ -1,13 +1,13 @@
-/* eval/match.h: which pairs of the dataset are scored, and which samples belong to them. The
+/* eval/selection.h: which pairs of the dataset are scored, and which samples belong to them. The
  * reference takes "every key that has a file" without a word (spec evaluation 8, traps 2 to 4, 18,
  * 20); here what is left out is listed. */
-#ifndef EVAL_MATCH_H
-#define EVAL_MATCH_H
+#ifndef EVAL_SELECTION_H
+#define EVAL_SELECTION_H
 
 #include "metrics/protocol.h"
 #include "motion/motion.h"
 
-typedef struct eval_match {
+typedef struct eval_selection {
     const char *split;       /* "test", "all", … as used */
     bool split_known;        /* the dataset came with a splits.json */
     metric_subset subset;    /* of the split's keys */
@@ -22,18 +22,18 @@ typedef struct eval_match {
     const char **extra; /* samples whose key is not in the split */
     int64_t extra_n;
     int64_t outside_subset; /* samples of the split that the subset leaves out */
-} eval_match;
+} eval_selection;
 
 /* The pairs of a split ("train", "val", "test", "all"; NULL: test where splits are known, else all)
  * and of a subset. Fills the fields that need no samples, and pair, keys, n with all of the subset.
  */
-me_code eval_select(eval_match *out, me_arena *arena, const motion_dataset *dataset,
+me_code eval_select(eval_selection *out, me_arena *arena, const motion_dataset *dataset,
                     const char *split, const char *subset, me_err *err);
 /* Narrows the selection to the pairs that have a sample. None in common is an error that says why.
  */
-me_code eval_match_samples(eval_match *m, me_arena *arena, const motion_dataset *dataset,
-                           const motion_set *set, me_err *err);
+me_code eval_selection_match(eval_selection *sel, me_arena *arena, const motion_dataset *dataset,
+                             const motion_set *set, me_err *err);
 /* Of keys and poses of what is scored: equal for a folder, its zip and an npz. */
-void eval_match_sha256(char out[65], const eval_match *m);
+void eval_selection_sha256(char out[65], const eval_selection *sel);
 
 #endif
