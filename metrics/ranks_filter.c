@@ -14,28 +14,37 @@
 
 #pragma GCC optimize("fp-contract=fast")
 
+typedef float vec4 __attribute__((vector_size(16)));
+typedef float vec8 __attribute__((vector_size(32)));
 typedef float vec16 __attribute__((vector_size(64)));
 
-/* One accumulator of 16 columns for each of the eight queries; a panel's row is loaded once. */
-#define DEFINE_ROWS(id, attribute)                                                                 \
+/* TOGETHER queries and a panel's 16 columns at a time: as many sums as the processor's registers
+ * hold, and vectors as wide as they are. What does not fit is written back at every step, which is
+ * several times slower than to read the panel again. */
+#define DEFINE_ROWS(id, vec, together, attribute)                                                  \
     attribute static void rows_##id(float *out, int64_t stride, const float *const *query,         \
                                     const float *panel, int64_t panels, int64_t dim)               \
     {                                                                                              \
+        enum { VECS = FILTER_PANEL * sizeof(float) / sizeof(vec) };                                \
         for (int64_t p = 0; p < panels; p++, panel += FILTER_PANEL * dim) {                        \
-            const vec16 *column = (const vec16 *)panel;                                            \
-            vec16 sum[FILTER_ROWS];                                                                \
-            memset(sum, 0, sizeof sum);                                                            \
-            for (int64_t k = 0; k < dim; k++)                                                      \
-                for (int r = 0; r < FILTER_ROWS; r++) sum[r] += query[r][k] * column[k];           \
-            for (int r = 0; r < FILTER_ROWS; r++)                                                  \
-                memcpy(out + r * stride + p * FILTER_PANEL, &sum[r], sizeof sum[r]);               \
+            const vec *column = (const vec *)panel;                                                \
+            for (int from = 0; from < FILTER_ROWS; from += together) {                             \
+                vec sum[together][VECS];                                                           \
+                memset(sum, 0, sizeof sum);                                                        \
+                for (int64_t k = 0; k < dim; k++)                                                  \
+                    for (int r = 0; r < together; r++)                                             \
+                        for (int v = 0; v < VECS; v++)                                             \
+                            sum[r][v] += query[from + r][k] * column[k * VECS + v];                \
+                for (int r = 0; r < together; r++)                                                 \
+                    memcpy(out + (from + r) * stride + p * FILTER_PANEL, sum[r], sizeof sum[r]);   \
+            }                                                                                      \
         }                                                                                          \
     }
 
-DEFINE_ROWS(plain, )
+DEFINE_ROWS(plain, vec4, 2, )
 #if defined(__x86_64__)
-DEFINE_ROWS(avx2, __attribute__((target("avx2,fma"))))
-DEFINE_ROWS(avx512, __attribute__((target("avx512f,prefer-vector-width=512"))))
+DEFINE_ROWS(avx2, vec8, 4, __attribute__((target("avx2,fma"))))
+DEFINE_ROWS(avx512, vec16, 8, __attribute__((target("avx512f,prefer-vector-width=512"))))
 #endif
 
 static float error_bound(int64_t dim)
