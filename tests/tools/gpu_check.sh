@@ -38,6 +38,8 @@ part_selftest() {
     logged selftest-grad mebench selftest --device cuda --grad
 }
 
+# Two reports are not of our kernels and come with `linear` in bf16 alone: racecheck's of cuBLASLt's nvjet kernels, whose barriers
+# it does not follow, and initcheck's of what reads their results, which they write by tensor copies that it does not see.
 # One process an operation and tool, four at a time: racecheck is slow, and one of them all would hide the rest.
 part_sanitize() {
     command -v compute-sanitizer >/dev/null || { echo "sanitize: skipped (no compute-sanitizer)"; return; }
