@@ -271,6 +271,7 @@ static me_code choose_device(nn_cuda *cu, int device, me_err *err)
     }
     cu->device = device;
     cu->multiprocessors = properties.multiProcessorCount;
+    /* The Makefile always compiles for sm_90a, which alone has these instructions. */
     cu->wgmma = properties.major == 9 && properties.minor == 0 && nn_cuda_tensor_maps_open(cu);
     snprintf(cu->base.device, sizeof cu->base.device, "%.120s", properties.name);
     return ME_OK;

@@ -4,7 +4,8 @@
  * An operand is the sum of three bf16 of 8 bits each (x = p0 + p1 + p2 exactly, but for denormals),
  * and the six products of parts that matter, p0 q0, p0 q1, p1 q0, p1 q1, p0 q2, p2 q0, are added up
  * in f32. What is left out is below 2^-24 of the result, so the error is that of the additions, as
- * with fused multiply-adds, which reach a third of this rate.
+ * with fused multiply-adds, which reach half of this rate. What is not finite, or above bf16's
+ * largest number (3.39e38), makes NaN of its results, never a number.
  *
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up DEPTH
  * products at most, small ones first, and ordinary additions, which round, do the rest.
