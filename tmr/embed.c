@@ -291,6 +291,13 @@ static me_code encode_distinct(float *out, work *w, nn_backend *be, const tmr_em
     s.positions = tmr_positions_new(&s.ctx, longest + TMR_TOKENS, width);
     s.all = nn_new2(&s.ctx, NN_F32, w->n, width);
     for (int i = 0; i < 2; i++) s.device[i] = nn_new2(&s.ctx, NN_F32, most, MOTION_POSE);
+    if (!cpu) {
+        /* A whole chunk's activations, though a short one comes first: memory that is taken while
+         * work is queued makes the next upload wait for that work. */
+        const nn_mark_state mark = nn_mark(&s.ctx);
+        nn_new2(&s.ctx, NN_F32, most, 8 * width + e->config.ff);
+        nn_rewind(&s.ctx, mark);
+    }
     if (!s.ctx.err.code) {
         /* The cpu back end has a team of its own in every operation. */
 #pragma omp parallel if (!cpu)
