@@ -371,8 +371,7 @@ me_code tmr_embed(float *out, int64_t *same, tmr_encoder *e, nn_backend *be, con
     work w;
     void *rows = NULL; /* where a device writes by itself */
     code = open_work(&w, e, clips, n, err);
-    if (!code)
-        code = be->host_alloc(be, (size_t)n * (size_t)width * sizeof(float), &rows, err);
+    if (!code) code = be->host_alloc(be, (size_t)n * (size_t)width * sizeof(float), &rows, err);
     if (!code) code = encode_distinct(rows, &w, be, options, err);
     if (!code) code = scatter(out, rows, w.slots, clips, n, width, err);
     if (!code && same) memcpy(same, w.slots, (size_t)n * sizeof *same);
