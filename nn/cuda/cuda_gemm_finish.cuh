@@ -7,13 +7,13 @@
 
 #include "nn/cuda/cuda_device.cuh"
 
-template <typename T> struct finish_args {
-    const T *bias; /* (N), or NULL */
-    T *c, *slope;  /* (M,N); slope may be NULL */
+typedef struct finish_args {
+    const float *bias; /* (N), or NULL */
+    float *c, *slope;  /* (M,N); slope may be NULL */
     int64_t m, n;
     float accumulate;
     nn_drop drop;
-};
+} finish_args;
 
 /* Dropout's factors of the two columns that a lane has in rows `row` and `row + 8`. Two
  * neighbouring lanes have the four columns of a philox block; each computes it for one of the rows.
@@ -41,34 +41,23 @@ static __device__ __forceinline__ float2 load_pair(const float *p)
     return *reinterpret_cast<const float2 *>(p);
 }
 
-static __device__ __forceinline__ float2 load_pair(const bf16 *p)
-{
-    return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162 *>(p));
-}
-
 static __device__ __forceinline__ void store_pair(float *to, float u, float v)
 {
     *reinterpret_cast<float2 *>(to) = make_float2(u, v);
 }
 
-static __device__ __forceinline__ void store_pair(bf16 *to, float u, float v)
-{
-    *reinterpret_cast<__nv_bfloat162 *>(to) = __floats2bfloat162_rn(u, v);
-}
-
 /* Where a warp turns its sums into rows: 16 rows of 64 columns of y, and of the slope behind them.
  * The padding keeps a warp's stores in different banks. */
-template <typename T> struct finish_scratch {
+struct finish_scratch {
     static constexpr int STRIDE = 64 + 8;
-    T y[16 * STRIDE], slope[16 * STRIDE];
+    float y[16 * STRIDE], slope[16 * STRIDE];
 };
 
 /* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from
  * the product; becomes y and its slope. */
-template <nn_act ACT, bool LEARNS, typename T>
-static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slope)[4],
-                                                     const finish_args<T> &g, int64_t row,
-                                                     int64_t column)
+template <nn_act ACT, bool LEARNS>
+static __device__ __forceinline__ void
+finish_values(float (&y)[4], float (&slope)[4], const finish_args &g, int64_t row, int64_t column)
 {
     if (g.bias && column < g.n) {
         const float2 bias = load_pair(g.bias + column);
@@ -93,9 +82,8 @@ static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slop
 
 /* Rows of four elements from shared memory to where they belong, by lanes that share rows: whole
  * lines at a time. */
-template <typename T>
-static __device__ __forceinline__ void finish_rows(T *to, const T *from, float accumulate,
-                                                   const finish_args<T> &g, int64_t row0,
+static __device__ __forceinline__ void finish_rows(float *to, const float *from, float accumulate,
+                                                   const finish_args &g, int64_t row0,
                                                    int64_t column0)
 {
     const int lane = threadIdx.x & 31;
@@ -103,8 +91,8 @@ static __device__ __forceinline__ void finish_rows(T *to, const T *from, float a
 #pragma unroll
     for (int r = lane / 16; r < 16; r += 2) {
         if (row0 + r >= g.m || column >= g.n) continue;
-        float4 v = load4(from + r * finish_scratch<T>::STRIDE + lane % 16 * 4);
-        T *p = to + (row0 + r) * g.n + column;
+        float4 v = load4(from + r * finish_scratch::STRIDE + lane % 16 * 4);
+        float *p = to + (row0 + r) * g.n + column;
         if (accumulate != 0.f) {
             const float4 old = load4(p);
             accumulate4(v, make_float4(accumulate * old.x, accumulate * old.y, accumulate * old.z,
@@ -117,9 +105,9 @@ static __device__ __forceinline__ void finish_rows(T *to, const T *from, float a
 /* Writes a warpgroup's 64 x N sums, whose first row and column are given. A lane has of every 8
  * columns two neighbours, in rows lane / 4 and lane / 4 + 8 of its warp's 16. n is a multiple of 4.
  * LEARNS: there may be dropout, and a slope is wanted. */
-template <int N, nn_act ACT, bool LEARNS, typename T>
-static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const finish_args<T> &g,
-                                              finish_scratch<T> *scratch, int64_t row0,
+template <int N, nn_act ACT, bool LEARNS>
+static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const finish_args &g,
+                                              finish_scratch *scratch, int64_t row0,
                                               int64_t column0)
 {
     const int lane = threadIdx.x & 31;
@@ -131,8 +119,8 @@ static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const f
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             const int column = j * 8 + lane % 4 * 2,
-                      at = lane / 4 * finish_scratch<T>::STRIDE + column;
-            const int other = at + 8 * finish_scratch<T>::STRIDE;
+                      at = lane / 4 * finish_scratch::STRIDE + column;
+            const int other = at + 8 * finish_scratch::STRIDE;
             float y[4], slope[4];
 #pragma unroll
             for (int i = 0; i < 4; i++) y[i] = sum[32 * half + 4 * j + i];

@@ -33,11 +33,11 @@ typedef struct forward_map {
  * and w once for every tile that needs them (from L2 after the first), y and slope out once. */
 template <int ROWS, int COLUMNS, nn_act ACT, bool LEARNS>
 static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
-    gemm_forward_kernel(const __grid_constant__ forward_map map, finish_args<float> to, int steps,
+    gemm_forward_kernel(const __grid_constant__ forward_map map, finish_args to, int steps,
                         int tiles_n)
 {
     constexpr int X_BYTES = ROWS * ROW_BYTES, STAGE = X_BYTES + COLUMNS * ROW_BYTES;
-    static_assert(ROWS / 16 * sizeof(finish_scratch<float>) <= STAGES * STAGE, "the scratch fits");
+    static_assert(ROWS / 16 * sizeof(finish_scratch) <= STAGES * STAGE, "the scratch fits");
     extern __shared__ char shared[];
     /* Tiles begin at multiples of 1024, as their swizzle wants. */
     const uint32_t base = (shared_address(shared) + 1023) & ~1023u;
@@ -75,7 +75,7 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < ROW_BYTES / 32; k++)
-            wgmma_tf32<false>(sum, wgmma_swizzled(x + 32 * k), wgmma_swizzled(w + 32 * k));
+            wgmma_tf32(sum, wgmma_swizzled(x + 32 * k), wgmma_swizzled(w + 32 * k));
         wgmma_commit();
         /* The step before has been read. */
         wgmma_wait_but_one();
@@ -84,8 +84,8 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
     wgmma_wait(sum);
     /* Tiles are not read any more, by any warpgroup: the scratch lies over them. */
     asm volatile("bar.sync 1, %0;" ::"n"(ROWS * 2) : "memory");
-    finish_scratch<float> *scratch =
-        (finish_scratch<float> *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
+    finish_scratch *scratch =
+        (finish_scratch *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
     finish<COLUMNS, ACT, LEARNS>(sum, to, scratch, row0 + group * 64, column0);
 }
 
@@ -139,7 +139,7 @@ static void launch(const forward_call *call)
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                   "shared memory of gemm_forward_kernel");
-    finish_args<float> to = {
+    finish_args to = {
         (const float *)g->bias, (float *)g->c, (float *)g->slope, g->m, g->n, 0.f, g->drop};
     const int tiles_n = (int)nn_cuda_ceil_div(g->n, COLUMNS);
     const unsigned blocks = (unsigned)(nn_cuda_ceil_div(g->m, ROWS) * tiles_n);

@@ -34,7 +34,7 @@ typedef struct single_args {
     int64_t k_split;            /* of one part of the sum, a multiple of DEPTH */
     int splits;
     int64_t tiles_n;
-    finish_args<float> to; /* m and n stand here */
+    finish_args to; /* m and n stand here */
 } single_args;
 
 /* ---- tiles in shared memory --------------------------------------------------------------------
@@ -203,8 +203,8 @@ static __global__ void __launch_bounds__(ROWS * 2, 2) gemm_single_kernel(single_
     }
     g.to.c += blockIdx.y * g.to.m * g.to.n;
     __syncthreads(); /* tiles are not read any more: the scratch lies over them */
-    static_assert(ROWS / 16 * sizeof(finish_scratch<float>) <= 2 * STAGE, "the scratch fits");
-    finish<COLUMNS, ACT, LEARNS>(sum, g.to, (finish_scratch<float> *)shared + threadIdx.x / 32,
+    static_assert(ROWS / 16 * sizeof(finish_scratch) <= 2 * STAGE, "the scratch fits");
+    finish<COLUMNS, ACT, LEARNS>(sum, g.to, (finish_scratch *)shared + threadIdx.x / 32,
                                  row0 + group * 64, column0);
 }
 

@@ -93,49 +93,41 @@ static __device__ __forceinline__ void wgmma_publish()
                        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"          \
                        "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-/* sum = a b (FIRST) or sum += a b: 64 rows of a by 2 N columns of b; k is 8 of tf32, 16 of bf16.
- * Of an f32 operand the tensor cores read the upper 19 bits. */
+/* One product into 64 or 32 sums a thread: sum = a b where FIRST is true, else sum += a b. */
 #ifdef NN_CUDA_HAS_WGMMA
-#define WGMMA_64(text, flags, ...)                                                                 \
+#define WGMMA_INTO_64(text, FIRST)                                                                 \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" text " {" WGMMA_REGISTERS_64         \
-                 "}, %64, %65, p, 1, 1" flags ";\n}"                                               \
+                 "}, %64, %65, p, 1, 1;\n}"                                                        \
                  : WGMMA_32(sum, 0), WGMMA_32(sum, 32)                                             \
-                 : "l"(a), "l"(b), "n"(FIRST ? 0 : 1), ##__VA_ARGS__)
-#define WGMMA_32_ASM(text, flags, ...)                                                             \
+                 : "l"(a), "l"(b), "n"((FIRST) ? 0 : 1))
+#define WGMMA_INTO_32(text, FIRST, flags, ...)                                                     \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n" text " {" WGMMA_REGISTERS_32         \
                  "}, %32, %33, p, 1, 1" flags ";\n}"                                               \
                  : WGMMA_32(sum, 0)                                                                \
-                 : "l"(a), "l"(b), "n"(FIRST ? 0 : 1), ##__VA_ARGS__)
+                 : "l"(a), "l"(b), "n"((FIRST) ? 0 : 1), ##__VA_ARGS__)
 #else
-#define WGMMA_64(text, flags, ...)
-#define WGMMA_32_ASM(text, flags, ...)
+#define WGMMA_INTO_64(text, FIRST)
+#define WGMMA_INTO_32(text, FIRST, flags, ...)
 #endif
 
-template <bool FIRST>
+/* sum += a b for k of 8: 64 rows of a by 128 or 64 columns of b, f32 operands of which the tensor
+ * cores read the upper 19 bits. */
 static __device__ __forceinline__ void wgmma_tf32(float (&sum)[64], uint64_t a, uint64_t b)
 {
-    WGMMA_64("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32", "");
+    WGMMA_INTO_64("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32", false);
 }
 
-template <bool FIRST>
 static __device__ __forceinline__ void wgmma_tf32(float (&sum)[32], uint64_t a, uint64_t b)
 {
-    WGMMA_32_ASM("wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32", "");
+    WGMMA_INTO_32("wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32", false, "");
 }
 
-/* A_MN, B_MN: the operand is mn-major. */
-template <bool FIRST, int A_MN, int B_MN>
-static __device__ __forceinline__ void wgmma_bf16(float (&sum)[64], uint64_t a, uint64_t b)
-{
-    WGMMA_64("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", ", %67, %68", "n"(A_MN),
-             "n"(B_MN));
-}
-
+/* 64 rows of a by 64 columns of b for k of 16; A_MN, B_MN: the operand is mn-major. */
 template <bool FIRST, int A_MN, int B_MN>
 static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], uint64_t a, uint64_t b)
 {
-    WGMMA_32_ASM("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16", ", %35, %36", "n"(A_MN),
-                 "n"(B_MN));
+    WGMMA_INTO_32("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16", FIRST, ", %35, %36",
+                  "n"(A_MN), "n"(B_MN));
 }
 
 #endif
