@@ -84,23 +84,9 @@ static __device__ __forceinline__ void store4_part(T *p, float4 v, int64_t there
     if (there > 3) store1(p + 3, v.w);
 }
 
-static __device__ __forceinline__ float4 multiply4(float4 a, float4 b)
-{
-    return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
-}
-
 static __device__ __forceinline__ void accumulate4(float4 &a, float4 b)
 {
     a = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
-/* Adds v to up to four f32 in memory. */
-static __device__ __forceinline__ void accumulate4_part(float *p, float4 v, int64_t there)
-{
-    if (there > 0) p[0] += v.x;
-    if (there > 1) p[1] += v.y;
-    if (there > 2) p[2] += v.z;
-    if (there > 3) p[3] += v.w;
 }
 
 /* ---- runs --------------------------------------------------------------------------------------
