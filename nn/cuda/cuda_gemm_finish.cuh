@@ -18,22 +18,19 @@ typedef struct finish_args {
 /* Dropout's factors of the two columns that a lane has in rows `row` and `row + 8`. Two
  * neighbouring lanes have the four columns of a philox block; each computes it for one of the rows.
  */
-static __device__ __forceinline__ void drop_factors(float (&f)[4], const nn_drop &d, int64_t row,
+static __device__ __forceinline__ void drop_factors(float (&f)[4], const dropout &d, int64_t row,
                                                     int64_t n, int64_t column)
 {
     const bool odd = threadIdx.x & 1;
-    const uint64_t seed = d.state ? d.state->seed : d.seed;
     const uint64_t first = (uint64_t)((odd ? row + 8 : row) * n + (column & ~(int64_t)3));
-    const uint32_t threshold = dropout_threshold(d.p);
-    const float kept = 1.f / (1.f - d.p);
-    const uint4 w = philox(seed, d.site, first >> 2);
+    const uint4 w = philox(d.seed, d.site, first >> 2);
     const uint32_t other0 = __shfl_xor_sync(0xffffffffu, odd ? w.x : w.z, 1);
     const uint32_t other1 = __shfl_xor_sync(0xffffffffu, odd ? w.y : w.w, 1);
     const uint32_t mine0 = odd ? w.z : w.x, mine1 = odd ? w.w : w.y;
-    f[0] = (odd ? other0 : mine0) >= threshold ? kept : 0.f;
-    f[1] = (odd ? other1 : mine1) >= threshold ? kept : 0.f;
-    f[2] = (odd ? mine0 : other0) >= threshold ? kept : 0.f;
-    f[3] = (odd ? mine1 : other1) >= threshold ? kept : 0.f;
+    f[0] = (odd ? other0 : mine0) >= d.threshold ? d.scale : 0.f;
+    f[1] = (odd ? other1 : mine1) >= d.threshold ? d.scale : 0.f;
+    f[2] = (odd ? mine0 : other0) >= d.threshold ? d.scale : 0.f;
+    f[3] = (odd ? mine1 : other1) >= d.threshold ? d.scale : 0.f;
 }
 
 static __device__ __forceinline__ float2 load_pair(const float *p)
@@ -56,8 +53,9 @@ struct finish_scratch {
 /* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from
  * the product; becomes y and its slope. */
 template <nn_act ACT, bool LEARNS>
-static __device__ __forceinline__ void
-finish_values(float (&y)[4], float (&slope)[4], const finish_args &g, int64_t row, int64_t column)
+static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slope)[4],
+                                                     const finish_args &g, const dropout &dropped,
+                                                     int64_t row, int64_t column)
 {
     if (g.bias && column < g.n) {
         const float2 bias = load_pair(g.bias + column);
@@ -69,9 +67,9 @@ finish_values(float (&y)[4], float (&slope)[4], const finish_args &g, int64_t ro
             slope[i] = 1.f;
             if (ACT != NN_ACT_NONE) act_both(y[i], slope[i], y[i], ACT);
         }
-        if (g.drop.p == 0.f) return;
+        if (!dropped.on) return;
         float factor[4];
-        drop_factors(factor, g.drop, row, g.n, column);
+        drop_factors(factor, dropped, row, g.n, column);
 #pragma unroll
         for (int i = 0; i < 4; i++) y[i] *= factor[i], slope[i] *= factor[i];
     } else {
@@ -111,6 +109,7 @@ static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const f
                                               int64_t column0)
 {
     const int lane = threadIdx.x & 31;
+    const dropout dropped = dropout_of(g.drop);
     row0 += (threadIdx.x >> 5 & 3) * 16;
 #pragma unroll
     for (int half = 0; half < N / 64; half++, column0 += 64) {
@@ -124,7 +123,7 @@ static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const f
             float y[4], slope[4];
 #pragma unroll
             for (int i = 0; i < 4; i++) y[i] = sum[32 * half + 4 * j + i];
-            finish_values<ACT, LEARNS>(y, slope, g, row0 + lane / 4, column0 + column);
+            finish_values<ACT, LEARNS>(y, slope, g, dropped, row0 + lane / 4, column0 + column);
             store_pair(scratch->y + at, y[0], y[1]);
             store_pair(scratch->y + other, y[2], y[3]);
             if (LEARNS && g.slope) {
