@@ -12,7 +12,7 @@
  * it walks over the queries, computes scores transposed (keys are rows) and adds up dk and dv in
  * registers; dq of a tile of queries is the product of all the warps' gradients of scores, which
  * meet in shared memory. Sequences of more than 128 keys take several rounds; dq waits in f32 in
- * the workspace in between. Every sum runs over keys or queries in ascending order and starts where
+ * memory in between. Every sum runs over keys or queries in ascending order and starts where
  * the round before stopped, so its bits depend on its sequence alone.
  */
 #include "nn/cuda/cuda_attention.cuh"
@@ -21,6 +21,7 @@
 #define THREADS (32 * WARPS)
 #define OWN (16 * WARPS) /* rows of a block: queries forward, keys backward */
 #define KEYS 64          /* of a tile of the forward */
+#define MOST_SUMS ((size_t)256 << 20)
 #define LOG2E 1.4426950408889634f
 
 /* A tile's sizes in elements. */
@@ -518,7 +519,7 @@ static __device__ __forceinline__ float score_scale(const nn_attention_args &p,
     return h.nk == 1 ? 0.f : p.scale;
 }
 
-/* dq of a tile: the warp's 16 rows and columns, from the workspace (`sums`, in the order of the
+/* dq of a tile: the warp's 16 rows and columns, from memory (`sums`, in the order of the
  * threads) unless this is the first round, to there or, in the last, to dq. */
 template <typename T, int HD>
 static __device__ __forceinline__ void
@@ -699,6 +700,17 @@ template <typename T, int HD> static bool mma_fwd(nn_cuda *cu, const nn_attentio
     return true;
 }
 
+/* Room for the sums of all units, so that one launch does; NULL where the workspace has it, or
+ * where it would be a burden. */
+static float4 *take_sums(nn_cuda *cu, size_t bytes)
+{
+    void *sums = NULL;
+    if (bytes <= NN_CUDA_WORKSPACE || bytes > MOST_SUMS || cu->capturing) return NULL;
+    if (cudaMallocAsync(&sums, bytes, cu->stream) == cudaSuccess) return (float4 *)sums;
+    cudaGetLastError(); /* a launch after another does as well */
+    return NULL;
+}
+
 template <typename T, int HD> static bool mma_bwd(nn_cuda *cu, const nn_attention_args *p)
 {
     constexpr int BYTES = tile<T, HD>::BACKWARD_BYTES, QUERIES = tile<T, HD>::QUERIES;
@@ -708,19 +720,26 @@ template <typename T, int HD> static bool mma_bwd(nn_cuda *cu, const nn_attentio
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
     int64_t units = p->sequences * p->heads, at_once = units, stride = 0;
-    if (p->longest_k > OWN) { /* as many at once as the workspace holds the dq of */
+    float4 *sums = (float4 *)cu->workspace, *own = NULL;
+    if (p->longest_k > OWN) {
         stride = nn_cuda_ceil_div(p->longest_q, QUERIES) * QUERIES * HD / 4;
+        own = take_sums(cu, (size_t)(units * stride) * sizeof *own);
         int64_t room = (int64_t)(NN_CUDA_WORKSPACE / sizeof(float4)) / (stride > 0 ? stride : 1);
         int64_t wave = 2 * cu->multiprocessors; /* that run together: no launch ends with a few */
-        if (room == 0) return false;
         if (room > wave) room -= room % wave;
-        at_once = nn_cuda_min(units, room);
+        if (own)
+            sums = own;
+        else if (room == 0)
+            return false;
+        else
+            at_once = nn_cuda_min(units, room);
     }
     for (int64_t unit = 0; unit < units; unit += at_once) {
         unsigned blocks = (unsigned)nn_cuda_min(at_once, units - unit);
-        kernel<<<blocks, THREADS, BYTES, cu->stream>>>(*p, unit, (float4 *)cu->workspace, stride);
+        kernel<<<blocks, THREADS, BYTES, cu->stream>>>(*p, unit, sums, stride);
         nn_cuda_check(cu, cudaGetLastError(), what);
     }
+    if (own) nn_cuda_check(cu, cudaFreeAsync(own, cu->stream), what);
     return true;
 }
 
