@@ -161,8 +161,7 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
         NN_ACT_NONE);
     nn_tensor *stack[] = {
         nn_param_get(ctx, net->params, text ? "text_encoder.tokens" : "motion_encoder.tokens"), x};
-    x = nn_gather(ctx, nn_concat_rows(ctx, stack, 2), at.source);
-    x = nn_add_rows(ctx, x, positions, at.position);
+    x = nn_assemble(ctx, stack, 2, at.source, positions, at.position);
     if (s->dropout > 0) x = nn_dropout(ctx, x, s->dropout);
     return model_encoder_forward_rows(ctx, s, x, at.all, at.token_rows, at.pair);
 }

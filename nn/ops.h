@@ -96,6 +96,9 @@ nn_tensor *nn_concat_rows(nn_ctx *ctx, nn_tensor *const *parts, int n);
  * constant f32 one: y[i] = stacked[index[i]] + table[at[i]]. */
 nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *index,
                        const nn_tensor *table, const nn_index *at);
+/* The same in inference into `y`, which may be older than the parts. */
+void nn_assemble_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *const *parts, int n, nn_index *index,
+                      const nn_tensor *table, const nn_index *at);
 /* x and zeros behind and below it, so that it has `rows` and `columns`; a vector counts as one row.
  */
 nn_tensor *nn_pad(nn_ctx *ctx, nn_tensor *x, int64_t rows, int64_t columns);

@@ -38,11 +38,12 @@ static void assemble_backward(nn_ctx *ctx, void *saved)
     }
 }
 
-nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *index,
-                       const nn_tensor *table, const nn_index *at)
+/* Into s->y, or into a new tensor where that is NULL. True when a part wants a gradient. */
+static bool assemble(nn_ctx *ctx, const char *op, assemble_saved *s, nn_tensor *const *parts,
+                     const nn_tensor *table, const nn_index *at)
 {
-    if (nn_failed(ctx)) return nn_poison(ctx);
-    assemble_saved now = {.parts = n, .index = index};
+    const nn_index *index = s->index;
+    const int n = s->parts;
     nn_assemble_args args = {.m = index->n, .parts = n, .index = index->device, .at = at->device};
     int64_t rows = 0;
     bool fit = n >= 1 && n <= NN_ASSEMBLE_PARTS, tracked = false;
@@ -50,32 +51,57 @@ nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *in
         fit = parts[k]->ndim == 2 && parts[k]->dtype != NN_I32 &&
               parts[k]->dtype == parts[0]->dtype && parts[k]->shape[1] == table->shape[1];
         rows += parts[k]->shape[0];
-        now.part[k] = parts[k];
+        s->part[k] = parts[k];
         args.part[k] = parts[k]->data;
         args.end[k] = rows;
         tracked = tracked || nn_tracks(ctx, parts[k]);
     }
     if (!fit || table->ndim != 2 || table->dtype != NN_F32 || index->sources != rows ||
         at->sources != table->shape[0] || at->n != index->n) {
-        return nn_op_fail(ctx, "nn_assemble",
+        s->y = nn_op_fail(ctx, op,
                           "%d parts of %lld rows, table %s and %lld places in %lld and %lld rows "
                           "do not fit",
                           n, (long long)rows, nn_shape(table).s, (long long)index->n,
                           (long long)index->sources, (long long)at->sources);
+        return false;
     }
-    now.y = nn_new2(ctx, parts[0]->dtype, index->n, table->shape[1]);
-    if (nn_failed(ctx)) return now.y;
+    if (!s->y) s->y = nn_new2(ctx, parts[0]->dtype, index->n, table->shape[1]);
+    if (nn_failed(ctx)) return false;
     args.d = table->shape[1];
-    args.dtype = now.y->dtype;
+    args.dtype = s->y->dtype;
     args.table = table->data;
-    args.y = now.y->data;
+    args.y = s->y->data;
     ctx->be->assemble(ctx->be, &args);
+    return tracked;
+}
+
+nn_tensor *nn_assemble(nn_ctx *ctx, nn_tensor *const *parts, int n, nn_index *index,
+                       const nn_tensor *table, const nn_index *at)
+{
+    if (nn_failed(ctx)) return nn_poison(ctx);
+    assemble_saved now = {.parts = n, .index = index};
+    const bool tracked = assemble(ctx, "nn_assemble", &now, parts, table, at);
     assemble_saved *s = tracked ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;
     if (s) {
         *s = now;
         nn_record(ctx, now.y, assemble_backward, s);
     }
     return now.y;
+}
+
+void nn_assemble_into(nn_ctx *ctx, nn_tensor *y, nn_tensor *const *parts, int n, nn_index *index,
+                      const nn_tensor *table, const nn_index *at)
+{
+    static const char op[] = "nn_assemble_into";
+    if (nn_failed(ctx)) return;
+    if (ctx->tape || y->ndim != 2 || y->shape[0] != index->n || y->shape[1] != table->shape[1] ||
+        n < 1 || y->dtype != parts[0]->dtype) {
+        nn_op_fail(ctx, op, "y %s and %lld rows of the table %s differ, or a tape records",
+                   nn_shape(y).s, (long long)index->n, nn_shape(table).s);
+        return;
+    }
+    assemble_saved now = {.parts = n, .index = index, .y = y};
+    assemble(ctx, op, &now, parts, table, at);
 }
 
 /* ---- padding -----------------------------------------------------------------------------------

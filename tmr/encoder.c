@@ -229,15 +229,16 @@ static nn_tensor *last_layer(nn_ctx *ctx, const tmr_config *c, const layer_param
 
 /* [tokens ; projected frames] in the order of the batch, with positions. */
 static nn_tensor *embed_rows(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const layout *at,
-                             nn_tensor *positions)
+                             nn_tensor *positions, nn_tensor *out)
 {
     const nn_dtype dtype = nn_activation_dtype(ctx);
     nn_tensor *x = features->dtype == dtype ? features : nn_cast(ctx, features, dtype);
     nn_tensor *projected = nn_linear(ctx, x, nn_param_get(ctx, &e->params, "projection.weight"),
                                      nn_param_get(ctx, &e->params, "projection.bias"), NN_ACT_NONE);
     nn_tensor *stack[] = {nn_param_get(ctx, &e->params, "tokens"), projected};
-    nn_tensor *y = nn_gather(ctx, nn_concat_rows(ctx, stack, 2), at->source);
-    return nn_add_rows(ctx, y, positions, at->position);
+    if (!out) return nn_assemble(ctx, stack, 2, at->source, positions, at->position);
+    nn_assemble_into(ctx, out, stack, 2, at->source, positions, at->position);
+    return out;
 }
 
 nn_tensor *tmr_encode(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const int32_t *lengths,
@@ -257,12 +258,7 @@ nn_tensor *tmr_encode(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const in
     nn_tensor *h = scoped ? nn_new2(ctx, dtype, frames + TMR_TOKENS * n, c->width) : NULL;
     nn_tensor *mu = scoped ? nn_new2(ctx, dtype, n, c->width) : NULL;
     nn_mark_state mark = nn_mark(ctx);
-    nn_tensor *y = embed_rows(ctx, e, features, &at, positions);
-    if (scoped && !ctx->err.code) {
-        ctx->be->copy(ctx->be, h->data, y->data,
-                      (size_t)nn_count(y) * (dtype == NN_BF16 ? 2 : sizeof(float)));
-        y = h;
-    }
+    nn_tensor *y = embed_rows(ctx, e, features, &at, positions, h);
     for (int l = 0; l < c->layers; l++) {
         layer_params p = find_layer(ctx, &e->params, l);
         if (scoped) nn_rewind(ctx, mark);
