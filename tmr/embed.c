@@ -111,27 +111,19 @@ static me_code explain_not_finite(const work *w, int64_t longest, me_err *err)
     return code;
 }
 
-typedef struct by_length {
-    int64_t frames, clip;
-} by_length;
-
-/* Longest first, so that memory is at its largest in the first chunk. */
-static int longest_first(const void *pa, const void *pb)
+/* Longest first, so that memory is at its largest in the first chunks; equal ones as they are
+ * given. Counted, not compared: a device waits for this. */
+static void sort_clips(work *w)
 {
-    const by_length *a = pa, *b = pb;
-    if (a->frames != b->frames) return a->frames < b->frames ? 1 : -1;
-    return a->clip < b->clip ? -1 : a->clip > b->clip;
-}
-
-static me_code sort_clips(work *w, me_err *err)
-{
-    by_length *all = malloc((size_t)w->n * sizeof *all);
-    if (!all) return me_fail_mem(err, "the order of motions");
-    for (int64_t i = 0; i < w->n; i++) all[i] = (by_length){kept(&w->clips[i]), i};
-    qsort(all, (size_t)w->n, sizeof *all, longest_first);
-    for (int64_t i = 0; i < w->n; i++) w->order[i] = all[i].clip;
-    free(all);
-    return ME_OK;
+    int64_t next[TMR_MAX_FRAMES + 1] = {0}; /* of each length: how many, then where the next goes */
+    for (int64_t i = 0; i < w->n; i++) next[kept(&w->clips[i])]++;
+    int64_t longer = 0;
+    for (int64_t frames = TMR_MAX_FRAMES; frames >= 0; frames--) {
+        const int64_t equal = next[frames];
+        next[frames] = longer;
+        longer += equal;
+    }
+    for (int64_t i = 0; i < w->n; i++) w->order[next[kept(&w->clips[i])]++] = i;
 }
 
 static int64_t chunk_end(const work *w, int64_t from, int64_t max_clips, int64_t max_tokens)
@@ -244,8 +236,10 @@ static me_code encode_chunks(stage *s, work *w)
     nn_backend *be = s->ctx.be;
     const tmr_embed_options *o = s->options;
     int turn = 0;
-    /* A short chunk first, so that a device has work early. */
-    int64_t to = chunk_end(w, 0, o->batch_clips, s->max_tokens / 4);
+    /* Short chunks first, each twice as long as the one before: a device has work early, and enough
+     * until the next one's features are there. */
+    int64_t budget = s->max_tokens / 8;
+    int64_t to = chunk_end(w, 0, o->batch_clips, budget);
     start_chunk(s->host[0], w, 0, to);
     for (int64_t from = 0; from < w->n && !s->ctx.err.code; turn = 1 - turn) {
         if (!finish_chunk(w, from, to)) return ME_EDATA;
@@ -256,7 +250,8 @@ static me_code encode_chunks(stage *s, work *w)
                          (size_t)(frames * MOTION_POSE) * sizeof(float));
         from = to;
         if (from < w->n) {
-            to = chunk_end(w, from, o->batch_clips, s->max_tokens);
+            budget = 2 * budget < s->max_tokens ? 2 * budget : s->max_tokens;
+            to = chunk_end(w, from, o->batch_clips, budget);
             start_chunk(s->host[1 - turn], w, from, to);
         }
         if (n) encode_chunk(s, w, turn, first, n, frames);
@@ -295,7 +290,7 @@ static me_code encode_distinct(float *out, work *w, nn_backend *be, const tmr_em
         /* A whole chunk's activations, though a short one comes first: memory that is taken while
          * work is queued makes the next upload wait for that work. */
         const nn_mark_state mark = nn_mark(&s.ctx);
-        nn_new2(&s.ctx, NN_F32, most, 8 * width + e->config.ff);
+        nn_new2(&s.ctx, NN_F32, most, 9 * width + e->config.ff);
         nn_rewind(&s.ctx, mark);
     }
     if (!s.ctx.err.code) {
@@ -319,17 +314,18 @@ done:
 static me_code scatter(float *out, const float *rows, const int64_t *slots, const tmr_clip *clips,
                        int64_t n, int64_t width, me_err *err)
 {
+    int64_t bad = n;
+#pragma omp parallel for schedule(static) reduction(min : bad) if (n * width > 1 << 16)
     for (int64_t i = 0; i < n; i++) {
         const float *row = rows + slots[i] * width;
-        if (!all_finite(row, width))
-            return me_fail(
-                err, ME_EDATA,
-                "%s: its embedding is not finite (are its values in metres and rotations, and "
-                "the statistics those of the encoder?)",
-                clips[i].name);
+        if (!all_finite(row, width) && i < bad) bad = i;
         memcpy(out + i * width, row, (size_t)width * sizeof *out);
     }
-    return ME_OK;
+    if (bad == n) return ME_OK;
+    return me_fail(err, ME_EDATA,
+                   "%s: its embedding is not finite (are its values in metres and rotations, and "
+                   "the statistics those of the encoder?)",
+                   clips[bad].name);
 }
 
 static void close_work(work *w)
@@ -355,7 +351,8 @@ static me_code open_work(work *w, tmr_encoder *e, const tmr_clip *clips, int64_t
     if (!w->order || !w->slots || !w->table || !w->ids || !w->start || !w->lengths)
         return me_fail_mem(err, "embeddings");
     for (size_t i = 0; i < w->places; i++) w->table[i].slot = -1;
-    return sort_clips(w, err);
+    sort_clips(w);
+    return ME_OK;
 }
 
 me_code tmr_embed(float *out, int64_t *same, tmr_encoder *e, nn_backend *be, const tmr_clip *clips,
