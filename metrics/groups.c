@@ -12,29 +12,12 @@ static int64_t find(int64_t *group, int64_t i)
     return i;
 }
 
-/* The smaller index stays the representative. */
-static void unite(int64_t *group, int64_t a, int64_t b)
-{
-    a = find(group, a);
-    b = find(group, b);
-    if (a < b) group[b] = a;
-    if (b < a) group[a] = b;
-}
-
 enum { LEADING = 4 };
 
 typedef struct order_key {
-    uint64_t hash;
     double lead[LEADING]; /* leading coordinates of the unit vector; 0 behind its end */
     int64_t item;
 } order_key;
-
-static int by_hash(const void *a, const void *b)
-{
-    const order_key *x = a, *y = b;
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return (x->item > y->item) - (x->item < y->item);
-}
 
 static int by_first(const void *a, const void *b)
 {
@@ -114,32 +97,47 @@ static void unite_near(int64_t *group, order_key *keys, const double *unit, int6
     }
 }
 
+/* Identical rows, by a table of the first of each that was met: `places` are the slots, a power of
+ * two above n, each an item + 1. */
+static void unite_identical(int64_t *group, int64_t *places, size_t slots, const uint64_t *hash,
+                            const float *e, int64_t n, int64_t dim)
+{
+    const size_t bytes = (size_t)dim * sizeof *e;
+    for (int64_t i = 0; i < n; i++) {
+        size_t at = hash[i] & (slots - 1);
+        for (; places[at]; at = (at + 1) & (slots - 1)) {
+            const int64_t j = places[at] - 1;
+            if (hash[i] == hash[j] && memcmp(e + i * dim, e + j * dim, bytes) == 0) {
+                group[i] = j;
+                break;
+            }
+        }
+        if (!places[at]) places[at] = i + 1;
+    }
+}
+
 me_code metric_group(metric_groups *out, me_arena *arena, const float *e, const double *unit,
                      int64_t n, int64_t dim, me_err *err)
 {
     memset(out, 0, sizeof *out);
+    size_t slots = 16;
+    while (slots < 2 * (size_t)n) slots *= 2;
     out->group = ME_NEW_ARRAY(arena, n, int64_t);
     out->near_group = ME_NEW_ARRAY(arena, n, int64_t);
     order_key *keys = ME_NEW_ARRAY(arena, n, order_key);
-    int64_t *size = ME_NEW_ARRAY(arena, n, int64_t);
-    if (!out->group || !out->near_group || !keys || !size)
+    int64_t *size = ME_NEW_ARRAY(arena, n, int64_t), *places = ME_NEW_ARRAY(arena, slots, int64_t);
+    uint64_t *hash = ME_NEW_ARRAY(arena, n, uint64_t);
+    if (!out->group || !out->near_group || !keys || !size || !places || !hash)
         return me_fail_mem(err, "groups of identical motions");
-    const size_t bytes = (size_t)dim * sizeof *e;
 #pragma omp parallel for schedule(static) if (n > 128)
     for (int64_t i = 0; i < n; i++) {
-        out->group[i] = out->near_group[i] = i;
-        keys[i] = (order_key){.hash = me_hash64(e + i * dim, bytes, 0), .item = i};
+        out->group[i] = i;
+        hash[i] = me_hash64(e + i * dim, (size_t)dim * sizeof *e, 0);
+        keys[i].item = i;
         for (int64_t k = 0; k < LEADING && k < dim; k++) keys[i].lead[k] = unit[i * dim + k];
     }
-    qsort(keys, (size_t)n, sizeof *keys, by_hash);
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = i + 1; j < n && keys[j].hash == keys[i].hash; j++) {
-            if (memcmp(e + keys[i].item * dim, e + keys[j].item * dim, bytes) != 0) continue;
-            unite(out->group, keys[i].item, keys[j].item);
-            unite(out->near_group, keys[i].item, keys[j].item);
-            break; /* the next one finds its own successor */
-        }
-    }
+    unite_identical(out->group, places, slots, hash, e, n, dim);
+    memcpy(out->near_group, out->group, (size_t)n * sizeof *out->group);
     unite_near(out->near_group, keys, unit, n, dim);
     count_groups(&out->identical, &out->identical_items, out->group, size, n);
     count_groups(&out->near, &out->near_items, out->near_group, size, n);

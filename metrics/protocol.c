@@ -292,15 +292,16 @@ static me_code batch_side(metric_evaluation *e, me_arena *arena, const side *s,
     return code;
 }
 
-static me_code unit_and_groups(double **unit, metric_groups *groups, me_arena *arena,
-                               const float *x, const metric_set *set, const char *what, me_err *err)
+/* Unit embeddings of a set, (n, dim) each. */
+typedef struct unit_set {
+    double *target, *generated, *source; /* source: NULL where the set has none */
+} unit_set;
+
+static me_code unit_and_groups(double *unit, metric_groups *groups, me_arena *arena, const float *x,
+                               const metric_set *set, const char *what, me_err *err)
 {
-    size_t count;
-    if (!me_mul_size((size_t)set->n, (size_t)set->dim, &count)) return me_fail_mem(err, what);
-    *unit = ME_NEW_ARRAY(arena, count, double);
-    if (!*unit) return me_fail_mem(err, what);
-    me_code code = metric_unit(*unit, x, set->keys, what, set->n, set->dim, err);
-    if (code == ME_OK) code = metric_group(groups, arena, x, *unit, set->n, set->dim, err);
+    me_code code = metric_unit(unit, x, set->keys, what, set->n, set->dim, err);
+    if (code == ME_OK) code = metric_group(groups, arena, x, unit, set->n, set->dim, err);
     return code;
 }
 
@@ -323,24 +324,18 @@ static me_code run_corpus(metric_evaluation *e, me_arena *arena, const metric_se
     return code;
 }
 
-me_code metric_evaluate(metric_evaluation *out, me_arena *arena, const metric_set *set,
-                        const metric_options *options, me_err *err)
+static me_code evaluate(metric_evaluation *out, me_arena *arena, const metric_set *set,
+                        const unit_set *unit, me_err *err)
 {
-    memset(out, 0, sizeof *out);
-    out->options = *options;
-    out->n = set->n;
-    out->dim = set->dim;
-    out->keys = set->keys;
-    if (set->n < 1) return me_fail(err, ME_EDATA, "no sample to score: no key is in both sets");
-    double *source = NULL, *target, *generated;
+    const metric_options *options = &out->options;
     me_code code =
-        unit_and_groups(&target, &out->target_groups, arena, set->target, set, "target", err);
+        unit_and_groups(unit->target, &out->target_groups, arena, set->target, set, "target", err);
     if (code == ME_OK)
-        code = unit_and_groups(&generated, &out->generated_groups, arena, set->generated, set,
+        code = unit_and_groups(unit->generated, &out->generated_groups, arena, set->generated, set,
                                "generated", err);
-    if (code == ME_OK && set->source)
-        code =
-            unit_and_groups(&source, &out->source_groups, arena, set->source, set, "source", err);
+    if (code == ME_OK && unit->source)
+        code = unit_and_groups(unit->source, &out->source_groups, arena, set->source, set, "source",
+                               err);
     if (code == ME_OK)
         code = metric_batches_make(&out->batches, arena, set->keys, set->n, METRIC_BATCH,
                                    options->batch_seed, err);
@@ -352,15 +347,37 @@ me_code metric_evaluate(metric_evaluation *out, me_arena *arena, const metric_se
         if (!out->no_batches) return me_fail_mem(err, "a reason");
     }
     const side sides[] = {
-        {target, out->target_groups.group, METRIC_TO_TARGET, METRIC_TARGET_TRANSPOSED},
-        {source, out->source_groups.group, METRIC_TO_SOURCE, METRIC_SOURCE_TRANSPOSED},
+        {unit->target, out->target_groups.group, METRIC_TO_TARGET, METRIC_TARGET_TRANSPOSED},
+        {unit->source, out->source_groups.group, METRIC_TO_SOURCE, METRIC_SOURCE_TRANSPOSED},
     };
-    for (int s = 0; s < (source ? 2 : 1) && code == ME_OK; s++) {
-        if (options->full) code = full_side(out, arena, &sides[s], generated, err);
+    for (int s = 0; s < (unit->source ? 2 : 1) && code == ME_OK; s++) {
+        if (options->full) code = full_side(out, arena, &sides[s], unit->generated, err);
         if (code == ME_OK && options->batch32 && out->batches.batches > 0)
-            code = batch_side(out, arena, &sides[s], generated, err);
+            code = batch_side(out, arena, &sides[s], unit->generated, err);
     }
     if (code == ME_OK && options->corpus) code = run_corpus(out, arena, set, err);
+    return code;
+}
+
+me_code metric_evaluate(metric_evaluation *out, me_arena *arena, const metric_set *set,
+                        const metric_options *options, me_err *err)
+{
+    memset(out, 0, sizeof *out);
+    out->options = *options;
+    out->n = set->n;
+    out->dim = set->dim;
+    out->keys = set->keys;
+    if (set->n < 1) return me_fail(err, ME_EDATA, "no sample to score: no key is in both sets");
+    /* Not from the arena, which would clear what is overwritten at once. */
+    size_t count, bytes;
+    if (!me_mul_size((size_t)set->n, (size_t)set->dim, &count) ||
+        !me_mul_size(count, 3 * sizeof(double), &bytes))
+        return me_fail_mem(err, "unit embeddings");
+    double *units = malloc(bytes);
+    if (!units) return me_fail_mem(err, "unit embeddings");
+    const unit_set unit = {units, units + count, set->source ? units + 2 * count : NULL};
+    me_code code = evaluate(out, arena, set, &unit, err);
+    free(units);
     return code;
 }
 
