@@ -70,13 +70,14 @@ pace() {
 }
 
 part_tmr() {
-    mebench synth --quiet --out "$work/tmr.safetensors" --pairs 1200 --max-frames 150 --seed 8 >/dev/null
+    # 1024 motions of 100 frames on average to train on: every batch is a whole one.
+    mebench synth --quiet --out "$work/tmr.safetensors" --pairs 1178 --max-frames 135 --seed 8 >/dev/null
     for batch in 32 256; do
         for p in fp32 tf32 bf16; do
             run=$work/tmr-$batch-$p
             logged "tmr-$batch-$p" mebench train --quiet --model tmr --dataset "$work/tmr.safetensors" --out "$run" \
-                --device cuda --precision $p --batch $batch --steps $((batch == 32 ? 160 : 40)) \
-                --log-every $((batch == 32 ? 40 : 10)) --no-tensorboard --no-export --text-cache=
+                --device cuda --precision $p --batch $batch --steps $((batch == 32 ? 480 : 160)) \
+                --log-every $((batch == 32 ? 80 : 24)) --no-tensorboard --no-export --text-cache=
             pace "tmr batch $batch $p" "$run"
         done
     done
