@@ -7,7 +7,7 @@
  * with fused multiply-adds, which reach half of this rate. What is not finite, or above bf16's
  * largest number (3.39e38), makes NaN of its results, never a number.
  *
- * The tensor cores cut off what does not fit when they add to a large sum. So they add up DEPTH
+ * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
  * products at most, small ones first, and ordinary additions, which round, do the rest.
  *
  * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
@@ -22,6 +22,7 @@
 
 #include <limits.h>
 
+#define STEP 16  /* of one round of products along k */
 #define DEPTH 32 /* of a tile along k */
 #define COLUMNS 64
 #define MOST_SPLITS 32
@@ -49,10 +50,9 @@ template <int ROWS, bool MN> struct tile_shape {
     static constexpr int BYTES = 3 * PART_BYTES;
 };
 
-/* Eight f32 as bf16 in three parts, each to the same place of its part. */
-static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes, const float (&x)[8])
+/* Eight f32 as bf16 in three parts, two in a word. */
+static __device__ __forceinline__ void split(uint32_t (&words)[3][4], const float (&x)[8])
 {
-    uint32_t words[3][4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         float u = x[2 * i], v = x[2 * i + 1];
@@ -65,6 +65,12 @@ static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes, 
             v -= __uint_as_float(w & 0xffff0000u);
         }
     }
+}
+
+/* Each part of `words` to the same place of its part of a tile. */
+static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes,
+                                                   const uint32_t (&words)[3][4])
+{
 #pragma unroll
     for (int p = 0; p < 3; p++)
         asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(to + p * part_bytes),
@@ -107,105 +113,149 @@ template <int ROWS, bool MN, int THREADS> struct tile_in_flight {
             const int k = MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8;
             const uint32_t at =
                 row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K + (MN ? k % 8 : row % 8) * 16;
-            store_parts(tile + at, shape::PART_BYTES, x[i]);
+            uint32_t words[3][4];
+            split(words, x[i]);
+            store_parts(tile + at, shape::PART_BYTES, words);
         }
+    }
+};
+
+/* ---- the left operand --------------------------------------------------------------------------
+ */
+
+/* A lane's part of the left operand, which goes from memory to registers: of its warp's 16 rows and
+ * of every STEP along k, rows g and g + 8 at k 2t, 2t + 1, 2t + 8 and 2t + 9, in the order of
+ * cuda_mma.cuh's words (g = lane / 4, t = lane % 4). MN: stored with k as its rows. */
+template <bool MN> struct left_operand {
+    const float *at; /* row g, k 2t of the next round */
+    int64_t stride;
+    int rows, left; /* rows from g on, and k from 2t on, that are there */
+    bool vec;
+
+    __device__ __forceinline__ void start(const float *from, int64_t from_stride, int64_t row,
+                                          int64_t all_rows, int64_t k, int64_t k_end, bool pairs)
+    {
+        const int lane = threadIdx.x & 31;
+        row += lane / 4;
+        k += lane % 4 * 2;
+        stride = from_stride;
+        at = MN ? from + k * stride + row : from + row * stride + k;
+        rows = (int)(all_rows - row);
+        left = (int)(k_end - k);
+        vec = pairs;
+    }
+
+    /* The eight of the next round; 0 where there is nothing. */
+    __device__ __forceinline__ void load(float (&x)[8])
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = i % 2 * 8, k = i / 2 * 8;
+            const float *p = MN ? at + k * stride + row : at + row * stride + k;
+            const int there = row < rows ? left - k : 0;
+            float2 v = make_float2(0.f, 0.f);
+            if (!MN && vec) {
+                /* A row's end is at a multiple of 4, so pairs are whole. */
+                if (there > 0) v = *reinterpret_cast<const float2 *>(p);
+            } else {
+                if (there > 0) v.x = *p;
+                if (there > 1) v.y = p[MN ? stride : 1];
+            }
+            x[2 * i] = v.x, x[2 * i + 1] = v.y;
+        }
+        at += MN ? STEP * stride : STEP;
+        left -= STEP;
     }
 };
 
 /* ---- kernels -----------------------------------------------------------------------------------
  */
 
-/* The products of one tile of either operand, the small ones first. */
-template <int ROWS, bool A_MN, bool B_MN>
-static __device__ __forceinline__ void multiply_tiles(float (&part)[COLUMNS / 2], uint32_t a,
-                                                      uint32_t b)
+/* The products of one round, the small ones first; `b` is where the right operand's round lies. */
+template <bool B_MN>
+static __device__ __forceinline__ void multiply_round(float (&part)[COLUMNS / 2],
+                                                      const uint32_t (&a)[3][4], uint32_t b)
 {
-    typedef tile_shape<ROWS, A_MN> shape_a;
-    typedef tile_shape<COLUMNS, B_MN> shape_b;
-    auto at_a = [&](int p, int k) {
-        return wgmma_descriptor(a + p * shape_a::PART_BYTES + 2 * k * shape_a::ALONG_K,
-                                shape_a::ALONG_K, shape_a::ALONG_MN);
+    typedef tile_shape<COLUMNS, B_MN> shape;
+    auto at = [&](int p) {
+        return wgmma_descriptor(b + p * shape::PART_BYTES, shape::ALONG_K, shape::ALONG_MN);
     };
-    auto at_b = [&](int p, int k) {
-        return wgmma_descriptor(b + p * shape_b::PART_BYTES + 2 * k * shape_b::ALONG_K,
-                                shape_b::ALONG_K, shape_b::ALONG_MN);
-    };
-    wgmma_bf16<true, A_MN, B_MN>(part, at_a(2, 0), at_b(0, 0));
-    wgmma_bf16<false, A_MN, B_MN>(part, at_a(2, 1), at_b(0, 1));
-#pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++)
-        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(2, k));
-#pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++)
-        wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(1, k));
-#pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++)
-        wgmma_bf16<false, A_MN, B_MN>(part, at_a(1, k), at_b(0, k));
-#pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++)
-        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(1, k));
-#pragma unroll
-    for (int k = 0; k < DEPTH / 16; k++)
-        wgmma_bf16<false, A_MN, B_MN>(part, at_a(0, k), at_b(0, k));
+    wgmma_bf16<true, B_MN>(part, a[2], at(0));
+    wgmma_bf16<false, B_MN>(part, a[0], at(2));
+    wgmma_bf16<false, B_MN>(part, a[1], at(1));
+    wgmma_bf16<false, B_MN>(part, a[1], at(0));
+    wgmma_bf16<false, B_MN>(part, a[0], at(1));
+    wgmma_bf16<false, B_MN>(part, a[0], at(0));
 }
 
 /* A block of 128 threads for each 64 rows computes one ROWS x COLUMNS tile of op(a) op(b), or in
- * blockIdx.y the part of its sums that belongs to a split. What is multiplied next waits in
- * registers, and becomes bf16 while the tensor cores work; two blocks share a multiprocessor, so
- * that one converts while the other multiplies. Moves a and b once for every tile that needs them
- * (from L2 after the first), the result out once. */
+ * blockIdx.y the part of its sums that belongs to a split. The right operand is shared: its next
+ * tile waits in registers, and becomes bf16 in shared memory while the tensor cores work. The left
+ * one is each warp's own and never leaves its registers. (With both in shared memory it took as
+ * long: neither that nor the tensor cores, at two fifths of their rate, bound it, but the turns
+ * that a warpgroup takes at multiplying, adding and converting.) Blocks share a multiprocessor, so
+ * that some convert while others multiply. Moves a and b once for every tile that needs them (from
+ * L2 after the first), the result out once.
+ */
 template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
-static __global__ void __launch_bounds__(ROWS * 2, 2) gemm_single_kernel(single_args g)
+static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
+    gemm_single_kernel(single_args g)
 {
-    constexpr int THREADS = ROWS * 2;
-    constexpr int A_BYTES = tile_shape<ROWS, A_MN>::BYTES;
-    constexpr int STAGE = A_BYTES + tile_shape<COLUMNS, B_MN>::BYTES;
+    constexpr int STAGE = tile_shape<COLUMNS, B_MN>::BYTES;
     extern __shared__ __align__(128) char shared[];
     const uint32_t base = shared_address(shared);
     const int64_t row0 = blockIdx.x / g.tiles_n * ROWS, column0 = blockIdx.x % g.tiles_n * COLUMNS;
     const int64_t k0 = blockIdx.y * g.k_split;
     const int64_t k_end = k0 + g.k_split < g.k ? k0 + g.k_split : g.k;
-    const int group = threadIdx.x / 128;
     const int steps = (int)((k_end - k0 + DEPTH - 1) / DEPTH);
 
-    tile_in_flight<ROWS, A_MN, THREADS> next_a;
-    tile_in_flight<COLUMNS, B_MN, THREADS> next_b;
+    tile_in_flight<COLUMNS, B_MN, ROWS * 2> next_b;
     auto load = [&](int step) {
-        if (step >= steps) return;
-        const int64_t k = k0 + (int64_t)step * DEPTH;
-        next_a.load(g.a, g.a_stride, row0, g.to.m, k, k_end, g.vec_a);
-        next_b.load(g.b, g.b_stride, column0, g.to.n, k, k_end, g.vec_b);
+        if (step < steps)
+            next_b.load(g.b, g.b_stride, column0, g.to.n, k0 + (int64_t)step * DEPTH, k_end,
+                        g.vec_b);
     };
     auto store = [&](int step) {
         if (step >= steps) return;
-        next_a.store(base + step % 2 * STAGE);
-        next_b.store(base + step % 2 * STAGE + A_BYTES);
+        next_b.store(base + step % 2 * STAGE);
         wgmma_publish();
     };
-    float sum[COLUMNS / 2], part[COLUMNS / 2];
+    left_operand<A_MN> a;
+    a.start(g.a, g.a_stride, row0 + threadIdx.x / 32 * 16, g.to.m, k0, k_end, g.vec_a);
+    float next_a[DEPTH / STEP][8], sum[COLUMNS / 2], part[COLUMNS / 2];
+    uint32_t words[3][4];
 #pragma unroll
     for (int i = 0; i < COLUMNS / 2; i++) sum[i] = 0.f;
     load(0);
+    a.load(next_a[0]);
     store(0);
     load(1);
+    a.load(next_a[1]);
+    split(words, next_a[0]);
     for (int step = 0; step < steps; step++) {
         __syncthreads();
-        const uint32_t at = base + step % 2 * STAGE;
-        wgmma_begin();
-        multiply_tiles<ROWS, A_MN, B_MN>(part, at + group * 8 * tile_shape<ROWS, A_MN>::ALONG_MN,
-                                         at + A_BYTES);
-        wgmma_commit();
-        store(step + 1); /* over what the step before has read */
-        load(step + 2);
-        wgmma_wait(part);
 #pragma unroll
-        for (int i = 0; i < COLUMNS / 2; i++) sum[i] += part[i];
+        for (int round = 0; round < DEPTH / STEP; round++) {
+            wgmma_begin();
+            multiply_round<B_MN>(part, words,
+                                 base + step % 2 * STAGE +
+                                     round * STEP / 8 * tile_shape<COLUMNS, B_MN>::ALONG_K);
+            wgmma_commit();
+            if (round == 0) {
+                store(step + 1); /* over what the step before has read */
+                load(step + 2);
+            }
+            a.load(next_a[round]); /* of the round after the next */
+            wgmma_wait(part, words);
+#pragma unroll
+            for (int i = 0; i < COLUMNS / 2; i++) sum[i] += part[i];
+            split(words, next_a[1 - round]);
+        }
     }
     g.to.c += blockIdx.y * g.to.m * g.to.n;
     __syncthreads(); /* tiles are not read any more: the scratch lies over them */
-    static_assert(ROWS / 16 * sizeof(finish_scratch) <= 2 * STAGE, "the scratch fits");
     finish<COLUMNS, ACT, LEARNS>(sum, g.to, (finish_scratch *)shared + threadIdx.x / 32,
-                                 row0 + group * 64, column0);
+                                 row0 + threadIdx.x / 128 * 64, column0);
 }
 
 /* c = accumulate c + the sum of `splits` parts, four elements a thread, in the parts' order. */
@@ -230,7 +280,9 @@ static __global__ void __launch_bounds__(256)
 template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
 static void run_tiles(nn_cuda *cu, single_args *g)
 {
-    constexpr int BYTES = 2 * (tile_shape<ROWS, A_MN>::BYTES + tile_shape<COLUMNS, B_MN>::BYTES);
+    constexpr int TILES = 2 * tile_shape<COLUMNS, B_MN>::BYTES;
+    constexpr int SCRATCH = ROWS / 16 * (int)sizeof(finish_scratch);
+    constexpr int BYTES = TILES > SCRATCH ? TILES : SCRATCH;
     auto kernel = gemm_single_kernel<ROWS, A_MN, B_MN, ACT, LEARNS>;
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),

@@ -72,6 +72,20 @@ template <int N> static __device__ __forceinline__ void wgmma_wait(float (&sum)[
 #endif
 }
 
+/* The same where the left operands were in registers, which may change from here on. */
+template <int N>
+static __device__ __forceinline__ void wgmma_wait(float (&sum)[N], uint32_t (&a)[3][4])
+{
+    wgmma_wait(sum);
+#ifdef NN_CUDA_HAS_WGMMA
+#pragma unroll
+    for (int p = 0; p < 3; p++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(a[p][i])::"memory");
+    }
+#endif
+}
+
 /* What ordinary stores left in shared memory is seen by later products of any thread that meets
  * this one at a barrier. */
 static __device__ __forceinline__ void wgmma_publish()
@@ -93,41 +107,45 @@ static __device__ __forceinline__ void wgmma_publish()
                        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"          \
                        "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-/* One product into 64 or 32 sums a thread: sum = a b where FIRST is true, else sum += a b. */
-#ifdef NN_CUDA_HAS_WGMMA
-#define WGMMA_INTO_64(text, FIRST)                                                                 \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n" text " {" WGMMA_REGISTERS_64         \
-                 "}, %64, %65, p, 1, 1;\n}"                                                        \
-                 : WGMMA_32(sum, 0), WGMMA_32(sum, 32)                                             \
-                 : "l"(a), "l"(b), "n"((FIRST) ? 0 : 1))
-#define WGMMA_INTO_32(text, FIRST, flags, ...)                                                     \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n" text " {" WGMMA_REGISTERS_32         \
-                 "}, %32, %33, p, 1, 1" flags ";\n}"                                               \
-                 : WGMMA_32(sum, 0)                                                                \
-                 : "l"(a), "l"(b), "n"((FIRST) ? 0 : 1), ##__VA_ARGS__)
-#else
-#define WGMMA_INTO_64(text, FIRST)
-#define WGMMA_INTO_32(text, FIRST, flags, ...)
-#endif
-
 /* sum += a b for k of 8: 64 rows of a by 128 or 64 columns of b, f32 operands of which the tensor
  * cores read the upper 19 bits. */
 static __device__ __forceinline__ void wgmma_tf32(float (&sum)[64], uint64_t a, uint64_t b)
 {
-    WGMMA_INTO_64("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32", false);
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 {" WGMMA_REGISTERS_64
+                 "}, %64, %65, p, 1, 1;\n}"
+                 : WGMMA_32(sum, 0), WGMMA_32(sum, 32)
+                 : "l"(a), "l"(b));
+#endif
 }
 
 static __device__ __forceinline__ void wgmma_tf32(float (&sum)[32], uint64_t a, uint64_t b)
 {
-    WGMMA_INTO_32("wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32", false, "");
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {" WGMMA_REGISTERS_32
+                 "}, %32, %33, p, 1, 1;\n}"
+                 : WGMMA_32(sum, 0)
+                 : "l"(a), "l"(b));
+#endif
 }
 
-/* 64 rows of a by 64 columns of b for k of 16; A_MN, B_MN: the operand is mn-major. */
-template <bool FIRST, int A_MN, int B_MN>
-static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], uint64_t a, uint64_t b)
+/* 64 rows of a by 64 columns of b in bf16 for k of 16: sum = a b where FIRST is true, else sum += a
+ * b. B_MN: b is mn-major. A warp has 16 rows of a in registers, as cuda_mma.cuh's left operands,
+ * which must stay as they are until wgmma_wait. */
+template <bool FIRST, int B_MN>
+static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], const uint32_t (&a)[4],
+                                                  uint64_t b)
 {
-    WGMMA_INTO_32("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16", FIRST, ", %35, %36",
-                  "n"(A_MN), "n"(B_MN));
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" WGMMA_REGISTERS_32
+                 "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38;\n}"
+                 : WGMMA_32(sum, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(FIRST ? 0 : 1),
+                   "n"(B_MN));
+#endif
 }
 
 #endif
