@@ -20,7 +20,7 @@ const me_opt eval_editing_table[] = {
     {.name = "guidance", .type = ME_OPT_STRING, AT(guidance), .fallback = "2,2", .value = "B,M",
      .help = "scales of text with motion, and of motion"},
     {.name = "cfg", .type = ME_OPT_CHOICE, AT(cfg), .fallback = "auto", .choices = "auto|2way|3way",
-     .help = "passes a step; auto: two where the scales are equal, which gives the same motions"},
+     .help = "passes a step; auto: those that weigh anything (two where the scales are equal, one where both are 1)"},
     {.name = "uncond-mask", .type = ME_OPT_CHOICE, AT(uncond_mask), .fallback = "full", .choices = "full|none",
      .help = "what the unconditional pass sees as source: s-max frames of zeros as the reference, or nothing"},
     {.name = "s-max", .type = ME_OPT_STRING, AT(s_max), .value = "N",

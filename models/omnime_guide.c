@@ -8,20 +8,23 @@
 
 typedef enum { PASS_NOTHING, PASS_MOTION, PASS_BOTH } pass;
 
-/* Which passes are made, and what each weighs. */
+static void add_pass(model_omnime_guide *g, pass out[3], bool unasked, pass what, float scale)
+{
+    if (unasked && scale == 0) return;
+    out[g->passes] = what;
+    g->scale[g->passes++] = scale;
+}
+
+/* Which passes are made, and what each weighs: unless they are asked for, only those that weigh
+ * anything. */
 static void choose_passes(model_omnime_guide *g, pass out[3], const model_omnime_request *q)
 {
     const float motion = (float)q->motion, both = (float)q->both;
-    bool two = q->cfg == MODEL_CFG_2WAY || (q->cfg == MODEL_CFG_AUTO && q->motion == q->both);
+    const bool two = q->cfg == MODEL_CFG_2WAY, any = q->cfg == MODEL_CFG_AUTO;
     g->passes = 0;
-    out[g->passes] = PASS_NOTHING;
-    g->scale[g->passes++] = 1 - (two ? both : motion);
-    if (!two) {
-        out[g->passes] = PASS_MOTION;
-        g->scale[g->passes++] = motion - both;
-    }
-    out[g->passes] = PASS_BOTH;
-    g->scale[g->passes++] = both;
+    add_pass(g, out, any, PASS_NOTHING, 1 - (two ? both : motion));
+    if (!two) add_pass(g, out, any, PASS_MOTION, motion - both);
+    add_pass(g, out, any, PASS_BOTH, both);
 }
 
 /* The host's arrays of a batch of passes * n samples. */
@@ -61,8 +64,9 @@ static nn_index *all_timesteps(nn_ctx *ctx, int64_t steps)
     return index;
 }
 
+/* `sourced`: of how many passes the source is seen. */
 static void make_condition(model_omnime_guide *g, nn_ctx *ctx, const model_omnime_request *q,
-                           const batch_lists *l)
+                           const batch_lists *l, int sourced)
 {
     int64_t n = g->passes * q->n;
     const model_omnime_batch batch = {.n = n,
@@ -75,7 +79,9 @@ static void make_condition(model_omnime_guide *g, nn_ctx *ctx, const model_omnim
                                       .first_target = l->first_target};
     model_omnime_layout_make(&g->layout, ctx, &batch);
     nn_tensor *sources[] = {q->source, q->source};
-    nn_tensor *source = g->passes == 3 ? nn_concat_rows(ctx, sources, 2) : q->source;
+    nn_tensor *source = sourced == 2   ? nn_concat_rows(ctx, sources, 2)
+                        : sourced == 1 ? q->source
+                                       : nn_rows(ctx, q->source, 0, 0);
     nn_tensor *text = nn_gather(ctx, q->text, nn_index_new(ctx, l->text, n, q->n + 1));
     g->condition = model_omnime_fuse(ctx, g->net, &g->layout, source, text);
     if (g->condition.y) return;
@@ -109,8 +115,12 @@ void model_omnime_guide_make(model_omnime_guide *g, nn_ctx *ctx, const model_omn
     bool *zero = malloc(n * sizeof *zero + 1);
     if (host && zero) {
         batch_lists l = {host, host + n, host + 2 * n, host + 3 * n, host + 4 * n, zero};
-        for (int p = 0; p < g->passes; p++) fill_pass(&l, q, passes[p], p * q->n);
-        make_condition(g, ctx, q, &l);
+        int sourced = 0;
+        for (int p = 0; p < g->passes; p++) {
+            fill_pass(&l, q, passes[p], p * q->n);
+            sourced += passes[p] != PASS_NOTHING;
+        }
+        make_condition(g, ctx, q, &l, sourced);
         g->times = timesteps_of(ctx, (int64_t)n, net->config.steps);
     } else {
         me_fail_mem(&ctx->err, "guidance");
@@ -150,6 +160,7 @@ nn_tensor *model_omnime_guided(nn_ctx *ctx, const model_omnime_guide *g, nn_tens
     if (ctx->err.code != ME_OK) return x_t;
     set_time(ctx, g, t);
     nn_tensor *x0 = model_omnime_plain(ctx, g->net, model_omnime_passes(ctx, g, x_t));
+    if (g->passes == 1) return x0; /* weights add up to 1 */
     nn_tensor *sum = NULL;
     for (int p = 0; p < g->passes; p++) {
         nn_tensor *part = nn_rows(ctx, x0, p * g->rows, (p + 1) * g->rows);

@@ -1,10 +1,11 @@
 /* models/omnime_guide.h: guided predictions (spec omnime 5.3): what depends on no timestep is
- * computed once, and then each step asks two or three passes in one batch.
+ * computed once, and then each step asks one to three passes in one batch.
  *
  *     x0_hat = U + motion (M - U) + both (C - M)
  *
- * U has neither text nor source, M the source, C both. Equal scales make M cancel: two passes then
- * give the same samples.
+ * U has neither text nor source, M the source, C both. A pass that has no weight is left out, which
+ * gives the same samples: M where the scales are equal, U where `motion` is 1, so that scales of 1
+ * take C alone.
  */
 #ifndef MODEL_OMNIME_GUIDE_H
 #define MODEL_OMNIME_GUIDE_H
@@ -18,9 +19,9 @@ typedef struct model_omnime_request {
     nn_tensor *source;                            /* (source frames, features) f32 */
     nn_tensor *text;                              /* (n + 1, text width) f32; the last: no text */
     const int32_t *source_frames, *target_frames; /* (n), host */
-    const int32_t *s_max;    /* (n): where targets begin, less 1; at least the source's frames */
-    double motion, both;     /* guidance scales */
-    model_cfg cfg;           /* 2WAY uses `both` alone */
+    const int32_t *s_max; /* (n): where targets begin, less 1; at least the source's frames */
+    double motion, both;  /* guidance scales */
+    model_cfg cfg;        /* 2WAY uses `both` alone; it and 3WAY make passes without weight too */
     bool hide_unconditional; /* U sees no source tokens; the reference sees s_max zeros */
 } model_omnime_request;
 

@@ -192,10 +192,10 @@ static __device__ __forceinline__ void multiply_round(float (&part)[COLUMNS / 2]
  * blockIdx.y the part of its sums that belongs to a split. The right operand is shared: its next
  * tile waits in registers, and becomes bf16 in shared memory while the tensor cores work. The left
  * one is each warp's own and never leaves its registers. (With both in shared memory it took as
- * long: neither that nor the tensor cores, at two fifths of their rate, bound it, but the turns
- * that a warpgroup takes at multiplying, adding and converting.) Blocks share a multiprocessor, so
- * that some convert while others multiply. Moves a and b once for every tile that needs them (from
- * L2 after the first), the result out once.
+ * long: neither that nor the tensor cores, at two fifths of their rate, bound it; probably the
+ * turns that a warpgroup takes at multiplying, adding and converting do.) Blocks share a
+ * multiprocessor, so that some convert while others multiply. Moves a and b once for every tile
+ * that needs them (from L2 after the first), the result out once.
  */
 template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
 static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)

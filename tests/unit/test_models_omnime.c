@@ -363,7 +363,7 @@ static me_code keep(void *arg, int64_t job, const motion_clip *clip, me_err *err
     return code;
 }
 
-static void sample_three(kept *k, small_run *r, const char *path, int64_t batch, uint64_t seed)
+static void sample_three(kept *k, small_run *r, const char *path, const model_sample_options *o)
 {
     me_err err = {0};
     model_omnime_file f;
@@ -374,16 +374,28 @@ static void sample_three(kept *k, small_run *r, const char *path, int64_t batch,
         jobs[i] = (model_sample_job){p->key, p->text, &p->source, p->target.frames};
     }
     cr_assert_eq(model_omnime_open(&f, path, &none, r->be, &err), ME_OK, "%s", err.msg);
-    const model_sample_options o = {.steps = 5,
-                                    .motion = 2,
-                                    .both = 2,
-                                    .seed = seed,
-                                    .batch = batch,
-                                    .s_max = MODEL_S_MAX_OF_FILE};
     *k = (kept){0};
-    cr_assert_eq(model_sample(&f, r->text, jobs, 3, &o, keep, k, &err), ME_OK, "%s", err.msg);
+    cr_assert_eq(model_sample(&f, r->text, jobs, 3, o, keep, k, &err), ME_OK, "%s", err.msg);
     cr_assert_eq(k->n, 3);
     model_omnime_close(&f);
+}
+
+/* Passes that weigh nothing are left out, and that is all that changes. */
+static void check_passes(small_run *r, const char *path, double both, double motion)
+{
+    model_sample_options o = {
+        .steps = 5, .both = both, .motion = motion, .seed = 1, .s_max = MODEL_S_MAX_OF_FILE};
+    kept few, all;
+    sample_three(&few, r, path, &o);
+    o.cfg = MODEL_CFG_3WAY;
+    sample_three(&all, r, path, &o);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(few.clip[i].frames, all.clip[i].frames);
+        for (int64_t k = 0; k < few.clip[i].frames * MOTION_POSE; k++)
+            cr_assert_float_eq(few.clip[i].pose[k], all.clip[i].pose[k], 1e-4);
+    }
+    me_arena_release(&few.arena);
+    me_arena_release(&all.arena);
 }
 
 Test(omnime, trains_is_resumed_and_samples_the_same_in_any_batch)
@@ -401,9 +413,14 @@ Test(omnime, trains_is_resumed_and_samples_the_same_in_any_batch)
     m->kind->close(m);
     kept together, one_by_one, other_seed;
     const char *path = small_run_path(&r, "last.safetensors");
-    sample_three(&together, &r, path, 3, 1);
-    sample_three(&one_by_one, &r, path, 1, 1);
-    sample_three(&other_seed, &r, path, 0, 2);
+    model_sample_options how = {
+        .steps = 5, .motion = 2, .both = 2, .seed = 1, .batch = 3, .s_max = MODEL_S_MAX_OF_FILE};
+    sample_three(&together, &r, path, &how);
+    how.batch = 1;
+    sample_three(&one_by_one, &r, path, &how);
+    how.batch = 0;
+    how.seed = 2;
+    sample_three(&other_seed, &r, path, &how);
     for (int i = 0; i < 3; i++) {
         const size_t bytes =
             (size_t)(together.clip[i].frames * MOTION_POSE) * sizeof *together.clip[i].pose;
@@ -414,6 +431,11 @@ Test(omnime, trains_is_resumed_and_samples_the_same_in_any_batch)
     me_arena_release(&together.arena);
     me_arena_release(&one_by_one.arena);
     me_arena_release(&other_seed.arena);
+    check_passes(&r, path, 2, 2);
+    check_passes(&r, path, 1, 1);
+    check_passes(&r, path, 3, 1);
+    check_passes(&r, path, 0, 2);
+    check_passes(&r, path, 0, 0);
     small_run_close(&r);
 }
 
