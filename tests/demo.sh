@@ -17,9 +17,9 @@ tmr=tmr/shipped.safetensors
 editor=models/shipped.safetensors
 run synth --out $out/synth/test.pth.tar --pairs 256 --max-frames 66 --val 0 --test 1 --seed 99 --quiet
 run inspect $out/synth/test.pth.tar | head -n 14
-run sample --model $editor --dataset $out/synth/test.pth.tar --steps 25 --heading source --out $out/samples --quiet
+run sample --model $editor --dataset $out/synth/test.pth.tar --steps 25 --guidance 1,1 --heading source --out $out/samples --quiet
 run eval --dataset $out/synth/test.pth.tar --generated $out/samples --tmr $tmr --name "OmniME, shipped" --out $out/result
-run edit --model $editor --motion $out/synth/test.pth.tar --key 000003 --out $out/edited.bvh --quiet
+run edit --model $editor --motion $out/synth/test.pth.tar --key 000003 --guidance 1,1 --out $out/edited.bvh --quiet
 
 takes=/usr/share/assimp/models/BVH
 if [ -f $takes/01_01.bvh ]; then
