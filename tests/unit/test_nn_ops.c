@@ -102,6 +102,28 @@ Test(ops, dropout_keeps_its_share_and_its_mean)
     fixture_close(&f);
 }
 
+Test(ops, rows_are_assembled_with_positions_in_a_new_tensor_or_a_given_one)
+{
+    fixture f = fixture_open(1);
+    nn_ctx *c = &f.ctx;
+    me_err err = {0};
+    nn_tensor *parts[] = {nn_from_host(c, (float[]){1, 2}, 1, 2),
+                          nn_from_host(c, (float[]){3, 4, 5, 6}, 2, 2)};
+    nn_tensor *table = nn_from_host(c, (float[]){10, 20, 30, 40}, 2, 2);
+    nn_index *index = nn_index_new(c, (int32_t[]){2, 0, 1, 0}, 4, 3);
+    nn_index *at = nn_index_new(c, (int32_t[]){0, 1, 1, 0}, 4, 2);
+    const float want[] = {15, 26, 31, 42, 33, 44, 11, 22};
+    expect_near(c, nn_assemble(c, parts, 2, index, table, at), want, 8, 1e-6);
+    nn_tensor *y = nn_zeros2(c, NN_F32, 4, 2);
+    nn_assemble_into(c, y, parts, 2, index, table, at);
+    expect_near(c, y, want, 8, 1e-6);
+    nn_assemble_into(c, nn_zeros2(c, NN_F32, 3, 2), parts, 2, index, table, at);
+    nn_status(c, &err);
+    cr_assert_str_eq(err.msg, "nn_assemble_into: y (3,2) f32 and 4 rows of the table (2,2) f32 "
+                              "differ, or a tape records");
+    fixture_close(&f);
+}
+
 /* ---- failure -----------------------------------------------------------------------------------
  */
 
