@@ -373,7 +373,7 @@ me_code metric_evaluate(metric_evaluation *out, me_arena *arena, const metric_se
     if (!me_mul_size((size_t)set->n, (size_t)set->dim, &count) ||
         !me_mul_size(count, 3 * sizeof(double), &bytes))
         return me_fail_mem(err, "unit embeddings");
-    double *units = malloc(bytes);
+    double *units = malloc(bytes + 1);
     if (!units) return me_fail_mem(err, "unit embeddings");
     const unit_set unit = {units, units + count, set->source ? units + 2 * count : NULL};
     me_code code = evaluate(out, arena, set, &unit, err);
