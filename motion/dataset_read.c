@@ -132,8 +132,7 @@ static me_code convert_clip(motion_clip *clip, const clip_fields *f, me_err *err
     for (int64_t t = 0; !code && t < frames; t++) {
         float *row = clip->pose + t * MOTION_POSE;
         memcpy(row, trans + 3 * t, 3 * sizeof *row);
-        for (int j = 0; j < MOTION_JOINTS; j++)
-            motion_aa_to_6d(rots + t * AA_COLUMNS + 3 * j, row + 3 + 6 * j);
+        motion_aa_to_6d_rows(rots + t * AA_COLUMNS, MOTION_JOINTS, row + 3);
     }
     if (!code && f->has_joints) {
         code = me_array_read_f32(&f->joints, clip->joints, err);

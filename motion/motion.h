@@ -57,6 +57,8 @@ me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool 
  */
 void motion_aa_to_matrix(const float aa[3], float r[9]);
 void motion_aa_to_6d(const float aa[3], float d[6]);
+/* The same bits for n rotations, (n, 3) to (n, 6), several at a time. */
+void motion_aa_to_6d_rows(const float *aa, int64_t n, float *d);
 void motion_6d_to_matrix(const float d[6],
                          float r[9]); /* Gram-Schmidt on the two rows, entries clamped to [-1,1] */
 void motion_matrix_to_6d(const float r[9], float d[6]);

@@ -48,6 +48,57 @@ void motion_aa_to_6d(const float aa[3], float d[6])
     memcpy(d, r, 6 * sizeof *d);
 }
 
+enum { BLOCK = 24 };
+
+/* motion_aa_to_6d of up to BLOCK rotations, operation by operation the same: what waits for sine
+ * and cosine first, then what a compiler does for several at a time. */
+static inline __attribute__((always_inline)) void six_of_block(const float *aa, int n, float *d)
+{
+    float w[BLOCK], x[BLOCK], y[BLOCK], z[BLOCK], six[6][BLOCK];
+    for (int i = 0; i < n; i++) {
+        const float *v = aa + 3 * i;
+        const float theta = norm3(v);
+        float sine;
+        sincosf(theta * 0.5f, &sine, &w[i]);
+        const float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sine / theta;
+        x[i] = v[0] * s, y[i] = v[1] * s, z[i] = v[2] * s;
+    }
+    for (int i = n; i < BLOCK; i++) w[i] = x[i] = y[i] = z[i] = 1;
+    for (int i = 0; i < BLOCK; i++) {
+        const float two_s = 2.0f / (w[i] * w[i] + x[i] * x[i] + y[i] * y[i] + z[i] * z[i]);
+        six[0][i] = 1.0f - two_s * (y[i] * y[i] + z[i] * z[i]);
+        six[1][i] = two_s * (x[i] * y[i] - z[i] * w[i]);
+        six[2][i] = two_s * (x[i] * z[i] + y[i] * w[i]);
+        six[3][i] = two_s * (x[i] * y[i] + z[i] * w[i]);
+        six[4][i] = 1.0f - two_s * (x[i] * x[i] + z[i] * z[i]);
+        six[5][i] = two_s * (y[i] * z[i] - x[i] * w[i]);
+    }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < 6; k++) d[6 * i + k] = six[k][i];
+}
+
+static void six_plain(const float *aa, int n, float *d)
+{
+    six_of_block(aa, n, d);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static void six_avx2(const float *aa, int n, float *d)
+{
+    six_of_block(aa, n, d);
+}
+#endif
+
+void motion_aa_to_6d_rows(const float *aa, int64_t n, float *d)
+{
+    void (*six)(const float *, int, float *) = six_plain;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) six = six_avx2;
+#endif
+    for (int64_t i = 0; i < n; i += BLOCK)
+        six(aa + 3 * i, n - i < BLOCK ? (int)(n - i) : BLOCK, d + 6 * i);
+}
+
 static float clamp1(float x)
 {
     return x < -1.0f ? -1.0f : x > 1.0f ? 1.0f : x;

@@ -47,6 +47,25 @@ Test(rotation, axis_angle_to_6d_is_the_references)
     }
 }
 
+Test(rotation, many_at_once_have_the_bits_of_one)
+{
+    enum { MOST = 67 };
+    float aa[3 * MOST], many[6 * MOST + 1], one[6];
+    me_rng g = me_rng_make(5, 0);
+    for (int i = 0; i < 3 * MOST; i++)
+        aa[i] = (float)me_rng_range(&g, -4, 4) * (i / 3 % 5 == 0 ? 1e-7f : 1);
+    for (int k = 0; k < 3; k++) aa[3 * 10 + k] = 0;
+    for (int n = 0; n <= MOST; n += n < 3 ? 1 : 8) {
+        many[6 * n] = 7;
+        motion_aa_to_6d_rows(aa, n, many);
+        cr_assert_eq(many[6 * n], 7);
+        for (int i = 0; i < n; i++) {
+            motion_aa_to_6d(aa + 3 * i, one);
+            cr_assert_arr_eq(many + 6 * i, one, sizeof one, "row %d of %d", i, n);
+        }
+    }
+}
+
 Test(rotation, the_third_row_of_a_matrix_is_the_references)
 {
     const float aa[3] = {0.3f, -0.2f, 0.5f};
