@@ -6,12 +6,6 @@
 #include "core/rng.h"
 #include "metrics/ranks.h"
 
-static int64_t find(int64_t *group, int64_t i)
-{
-    while (group[i] != i) i = group[i] = group[group[i]];
-    return i;
-}
-
 enum { LEADING = 4 };
 
 typedef struct order_key {
@@ -45,11 +39,13 @@ static bool perhaps_equal(const order_key *a, const order_key *b)
     return sum < 2 * METRIC_NEAR_DUPLICATE;
 }
 
+/* Makes every entry its representative: one that leads on leads to a smaller number, which was done
+ * before. */
 static void count_groups(int64_t *groups, int64_t *items, int64_t *group, int64_t *size, int64_t n)
 {
     memset(size, 0, (size_t)n * sizeof *size);
     for (int64_t i = 0; i < n; i++) {
-        group[i] = find(group, i);
+        group[i] = group[group[i]];
         size[group[i]]++;
     }
     *groups = *items = 0;
