@@ -21,14 +21,21 @@ static float at_least_tiny(float n)
     return n > 1e-12f ? n : 1e-12f;
 }
 
-void motion_aa_to_matrix(const float aa[3], float r[9])
+/* The quaternion of a rotation. */
+static inline __attribute__((always_inline)) void quaternion(const float aa[3], float *w, float *x,
+                                                             float *y, float *z)
 {
     float theta = norm3(aa);
-    float half = theta * 0.5f;
-    float sine, w;
-    sincosf(half, &sine, &w); /* the bits of sinf and cosf */
+    float sine;
+    sincosf(theta * 0.5f, &sine, w); /* the bits of sinf and cosf */
     float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sine / theta;
-    float x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
+    *x = aa[0] * s, *y = aa[1] * s, *z = aa[2] * s;
+}
+
+void motion_aa_to_matrix(const float aa[3], float r[9])
+{
+    float w, x, y, z;
+    quaternion(aa, &w, &x, &y, &z);
     float two_s = 2.0f / (w * w + x * x + y * y + z * z);
     r[0] = 1.0f - two_s * (y * y + z * z);
     r[1] = two_s * (x * y - z * w);
@@ -55,14 +62,7 @@ enum { BLOCK = 24 };
 static inline __attribute__((always_inline)) void six_of_block(const float *aa, int n, float *d)
 {
     float w[BLOCK], x[BLOCK], y[BLOCK], z[BLOCK], six[6][BLOCK];
-    for (int i = 0; i < n; i++) {
-        const float *v = aa + 3 * i;
-        const float theta = norm3(v);
-        float sine;
-        sincosf(theta * 0.5f, &sine, &w[i]);
-        const float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sine / theta;
-        x[i] = v[0] * s, y[i] = v[1] * s, z[i] = v[2] * s;
-    }
+    for (int i = 0; i < n; i++) quaternion(aa + 3 * i, &w[i], &x[i], &y[i], &z[i]);
     for (int i = n; i < BLOCK; i++) w[i] = x[i] = y[i] = z[i] = 1;
     for (int i = 0; i < BLOCK; i++) {
         const float two_s = 2.0f / (w[i] * w[i] + x[i] * x[i] + y[i] * y[i] + z[i] * z[i]);
