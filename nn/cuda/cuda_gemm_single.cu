@@ -41,11 +41,12 @@ typedef struct single_args {
 /* ---- tiles in shared memory --------------------------------------------------------------------
  */
 
-/* A tile of ROWS (along m or n) x DEPTH in core matrices (cuda_wgmma.cuh), its three parts one
- * behind the other. The strides are padded for how `store` spreads a warp over the tile. */
-template <int ROWS, bool MN> struct tile_shape {
+/* A tile of the right operand, COLUMNS x DEPTH in core matrices (cuda_wgmma.cuh), its three parts
+ * one behind the other. The strides are padded for how `store` spreads a warp over the tile. MN:
+ * stored with k as its rows. */
+template <bool MN> struct tile_shape {
     static constexpr int ALONG_MN = MN ? 144 : 128;
-    static constexpr int ALONG_K = ROWS / 8 * ALONG_MN + (MN ? 0 : 32);
+    static constexpr int ALONG_K = COLUMNS / 8 * ALONG_MN + (MN ? 0 : 32);
     static constexpr int PART_BYTES = DEPTH / 8 * ALONG_K;
     static constexpr int BYTES = 3 * PART_BYTES;
 };
@@ -78,23 +79,22 @@ static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes,
                      : "memory");
 }
 
-/* How THREADS threads take a tile: pieces of eight elements along what is
- * contiguous in memory. In a k-major tile four lanes share a row, in an mn-major one ROWS / 8 lanes
- * share an index of k. */
-template <int ROWS, bool MN, int THREADS> struct tile_in_flight {
-    typedef tile_shape<ROWS, MN> shape;
-    static constexpr int PIECES = ROWS * DEPTH / 8 / THREADS;
+/* How THREADS threads take a tile: pieces of eight elements along what is contiguous in memory. In
+ * a k-major tile four lanes share a row, in an mn-major one eight share an index of k. */
+template <bool MN, int THREADS> struct tile_in_flight {
+    typedef tile_shape<MN> shape;
+    static constexpr int PIECES = COLUMNS * DEPTH / 8 / THREADS;
     float x[PIECES][8];
 
-    /* Reads what is there of rows [row0, row0 + ROWS) and k [k0, k_end); the rest is 0. */
+    /* Reads what is there of rows [row0, row0 + COLUMNS) and k [k0, k_end); the rest is 0. */
     __device__ __forceinline__ void load(const float *from, int64_t stride, int64_t row0,
                                          int64_t rows, int64_t k0, int64_t k_end, bool vec)
     {
 #pragma unroll
         for (int i = 0; i < PIECES; i++) {
             const int piece = threadIdx.x + i * THREADS;
-            const int64_t row = row0 + (MN ? piece % (ROWS / 8) * 8 : piece / (DEPTH / 8));
-            const int64_t k = k0 + (MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8);
+            const int64_t row = row0 + (MN ? piece % (COLUMNS / 8) * 8 : piece / (DEPTH / 8));
+            const int64_t k = k0 + (MN ? piece / (COLUMNS / 8) : piece % (DEPTH / 8) * 8);
             const float *p = MN ? from + k * stride + row : from + row * stride + k;
             const bool inside = row < rows && k < k_end;
             const int64_t there = !inside ? 0 : MN ? rows - row : k_end - k;
@@ -109,8 +109,8 @@ template <int ROWS, bool MN, int THREADS> struct tile_in_flight {
 #pragma unroll
         for (int i = 0; i < PIECES; i++) {
             const int piece = threadIdx.x + i * THREADS;
-            const int row = MN ? piece % (ROWS / 8) * 8 : piece / (DEPTH / 8);
-            const int k = MN ? piece / (ROWS / 8) : piece % (DEPTH / 8) * 8;
+            const int row = MN ? piece % (COLUMNS / 8) * 8 : piece / (DEPTH / 8);
+            const int k = MN ? piece / (COLUMNS / 8) : piece % (DEPTH / 8) * 8;
             const uint32_t at =
                 row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K + (MN ? k % 8 : row % 8) * 16;
             uint32_t words[3][4];
@@ -176,7 +176,7 @@ template <bool B_MN>
 static __device__ __forceinline__ void multiply_round(float (&part)[COLUMNS / 2],
                                                       const uint32_t (&a)[3][4], uint32_t b)
 {
-    typedef tile_shape<COLUMNS, B_MN> shape;
+    typedef tile_shape<B_MN> shape;
     auto at = [&](int p) {
         return wgmma_descriptor(b + p * shape::PART_BYTES, shape::ALONG_K, shape::ALONG_MN);
     };
@@ -201,7 +201,7 @@ template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
 static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
     gemm_single_kernel(single_args g)
 {
-    constexpr int STAGE = tile_shape<COLUMNS, B_MN>::BYTES;
+    constexpr int STAGE = tile_shape<B_MN>::BYTES;
     extern __shared__ __align__(128) char shared[];
     const uint32_t base = shared_address(shared);
     const int64_t row0 = blockIdx.x / g.tiles_n * ROWS, column0 = blockIdx.x % g.tiles_n * COLUMNS;
@@ -209,7 +209,7 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
     const int64_t k_end = k0 + g.k_split < g.k ? k0 + g.k_split : g.k;
     const int steps = (int)((k_end - k0 + DEPTH - 1) / DEPTH);
 
-    tile_in_flight<COLUMNS, B_MN, ROWS * 2> next_b;
+    tile_in_flight<B_MN, ROWS * 2> next_b;
     auto load = [&](int step) {
         if (step < steps)
             next_b.load(g.b, g.b_stride, column0, g.to.n, k0 + (int64_t)step * DEPTH, k_end,
@@ -239,7 +239,7 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
             wgmma_begin();
             multiply_round<B_MN>(part, words,
                                  base + step % 2 * STAGE +
-                                     round * STEP / 8 * tile_shape<COLUMNS, B_MN>::ALONG_K);
+                                     round * STEP / 8 * tile_shape<B_MN>::ALONG_K);
             wgmma_commit();
             if (round == 0) {
                 store(step + 1); /* over what the step before has read */
@@ -280,7 +280,7 @@ static __global__ void __launch_bounds__(256)
 template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
 static void run_tiles(nn_cuda *cu, single_args *g)
 {
-    constexpr int TILES = 2 * tile_shape<COLUMNS, B_MN>::BYTES;
+    constexpr int TILES = 2 * tile_shape<B_MN>::BYTES;
     constexpr int SCRATCH = ROWS / 16 * (int)sizeof(finish_scratch);
     constexpr int BYTES = TILES > SCRATCH ? TILES : SCRATCH;
     auto kernel = gemm_single_kernel<ROWS, A_MN, B_MN, ACT, LEARNS>;
