@@ -51,16 +51,13 @@ struct finish_scratch {
 };
 
 /* What a lane has of rows `row` and `row + 8` in columns `column` and the next, as it comes from
- * the product; becomes y and its slope. */
+ * the product, and those columns' bias; becomes y and its slope. */
 template <nn_act ACT, bool LEARNS>
 static __device__ __forceinline__ void finish_values(float (&y)[4], float (&slope)[4],
                                                      const finish_args &g, const dropout &dropped,
-                                                     int64_t row, int64_t column)
+                                                     float2 bias, int64_t row, int64_t column)
 {
-    if (g.bias && column < g.n) {
-        const float2 bias = load_pair(g.bias + column);
-        y[0] += bias.x, y[1] += bias.y, y[2] += bias.x, y[3] += bias.y;
-    }
+    y[0] += bias.x, y[1] += bias.y, y[2] += bias.x, y[3] += bias.y;
     if constexpr (LEARNS) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -84,19 +81,32 @@ static __device__ __forceinline__ void finish_rows(float *to, const float *from,
                                                    const finish_args &g, int64_t row0,
                                                    int64_t column0)
 {
+    constexpr int EACH = 8, AT_ONCE = 4; /* rows of a lane, and how many are on their way */
     const int lane = threadIdx.x & 31;
-    const int64_t column = column0 + lane % 16 * 4;
+    const int64_t row = row0 + lane / 16, column = column0 + lane % 16 * 4;
+    float *p = to + row * g.n + column;
+    from += lane / 16 * finish_scratch::STRIDE + lane % 16 * 4;
+    const int64_t below = min(g.m - row + 1, (int64_t)(2 * EACH));
+    const int rows = column >= g.n ? 0 : (int)below / 2;
 #pragma unroll
-    for (int r = lane / 16; r < 16; r += 2) {
-        if (row0 + r >= g.m || column >= g.n) continue;
-        float4 v = load4(from + r * finish_scratch::STRIDE + lane % 16 * 4);
-        float *p = to + (row0 + r) * g.n + column;
+    for (int first = 0; first < EACH; first += AT_ONCE) {
+        float4 old[AT_ONCE];
         if (accumulate != 0.f) {
-            const float4 old = load4(p);
-            accumulate4(v, make_float4(accumulate * old.x, accumulate * old.y, accumulate * old.z,
-                                       accumulate * old.w));
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++)
+                if (first + i < rows) old[i] = load4(p + 2 * (first + i) * g.n);
         }
-        store4(p, v);
+#pragma unroll
+        for (int i = first; i < first + AT_ONCE; i++) {
+            if (i >= rows) continue;
+            float4 v = load4(from + 2 * i * finish_scratch::STRIDE);
+            if (accumulate != 0.f) {
+                const float4 was = old[i - first];
+                accumulate4(v, make_float4(accumulate * was.x, accumulate * was.y,
+                                           accumulate * was.z, accumulate * was.w));
+            }
+            store4(p + 2 * i * g.n, v);
+        }
     }
 }
 
@@ -115,15 +125,25 @@ static __device__ __forceinline__ void finish(const float (&sum)[N / 2], const f
     for (int half = 0; half < N / 64; half++, column0 += 64) {
         if (column0 >= g.n || row0 >= g.m) return;
         __syncwarp();
+        float2 bias[4];
 #pragma unroll
         for (int j = 0; j < 8; j++) {
+            if (j % 4 == 0) { /* four on their way before the first is used */
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const int64_t column = column0 + (j + i) * 8 + lane % 4 * 2;
+                    bias[i] = make_float2(0.f, 0.f);
+                    if (g.bias && column < g.n) bias[i] = load_pair(g.bias + column);
+                }
+            }
             const int column = j * 8 + lane % 4 * 2,
                       at = lane / 4 * finish_scratch::STRIDE + column;
             const int other = at + 8 * finish_scratch::STRIDE;
             float y[4], slope[4];
 #pragma unroll
             for (int i = 0; i < 4; i++) y[i] = sum[32 * half + 4 * j + i];
-            finish_values<ACT, LEARNS>(y, slope, g, dropped, row0 + lane / 4, column0 + column);
+            finish_values<ACT, LEARNS>(y, slope, g, dropped, bias[j % 4], row0 + lane / 4,
+                                       column0 + column);
             store_pair(scratch->y + at, y[0], y[1]);
             store_pair(scratch->y + other, y[2], y[3]);
             if (LEARNS && g.slope) {

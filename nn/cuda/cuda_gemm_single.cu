@@ -42,8 +42,8 @@ typedef struct single_args {
  */
 
 /* A tile of the right operand, COLUMNS x DEPTH in core matrices (cuda_wgmma.cuh), its three parts
- * one behind the other. The strides are padded for how `store` spreads a warp over the tile. MN:
- * stored with k as its rows. */
+ * one behind the other. MN: stored with k as its rows. The strides are padded for how `store`
+ * spreads a warp over the tile. */
 template <bool MN> struct tile_shape {
     static constexpr int ALONG_MN = MN ? 144 : 128;
     static constexpr int ALONG_K = COLUMNS / 8 * ALONG_MN + (MN ? 0 : 32);
@@ -79,29 +79,54 @@ static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes,
                      : "memory");
 }
 
-/* How THREADS threads take a tile: pieces of eight elements along what is contiguous in memory. In
- * a k-major tile four lanes share a row, in an mn-major one eight share an index of k. */
-template <bool MN, int THREADS> struct tile_in_flight {
+/* How THREADS threads take a tile of the right operand: pieces of eight elements along what is
+ * contiguous in memory. In a k-major tile four lanes share a row, in an mn-major one eight share an
+ * index of k. Rows past the end are the last one's: what comes of them is never stored. */
+template <bool MN, int THREADS> struct right_operand {
     typedef tile_shape<MN> shape;
     static constexpr int PIECES = COLUMNS * DEPTH / 8 / THREADS;
+    static constexpr int LANES = (MN ? COLUMNS : DEPTH) / 8; /* pieces side by side */
+    const float *at[PIECES];                                 /* of the next tile */
+    int64_t step;                                            /* from a tile to the next */
+    int left, there; /* of k from the next tile on; MN: of the piece's rows */
+    bool whole;      /* pieces are read 16 bytes at a time, while k lasts */
     float x[PIECES][8];
 
-    /* Reads what is there of rows [row0, row0 + COLUMNS) and k [k0, k_end); the rest is 0. */
-    __device__ __forceinline__ void load(const float *from, int64_t stride, int64_t row0,
-                                         int64_t rows, int64_t k0, int64_t k_end, bool vec)
+    __device__ __forceinline__ void start(const float *from, int64_t stride, int64_t row0,
+                                          int64_t rows, int64_t k0, int64_t k_end, bool vec)
+    {
+        const int along = threadIdx.x % LANES * 8;
+        step = MN ? DEPTH * stride : DEPTH;
+        left = (int)(k_end - k0);
+        there = MN ? (int)(rows - row0) - along : 8;
+        whole = vec && (!MN || row0 + COLUMNS <= rows);
+#pragma unroll
+        for (int i = 0; i < PIECES; i++) {
+            const int64_t across = (threadIdx.x + i * THREADS) / LANES;
+            const int64_t row = row0 + across < rows ? row0 + across : rows - 1;
+            at[i] = MN ? from + (k0 + across) * stride + row0 + along
+                       : from + row * stride + k0 + along;
+        }
+    }
+
+    /* Reads the next tile; 0 where there is nothing. */
+    __device__ __forceinline__ void load()
     {
 #pragma unroll
         for (int i = 0; i < PIECES; i++) {
-            const int piece = threadIdx.x + i * THREADS;
-            const int64_t row = row0 + (MN ? piece % (COLUMNS / 8) * 8 : piece / (DEPTH / 8));
-            const int64_t k = k0 + (MN ? piece / (COLUMNS / 8) : piece % (DEPTH / 8) * 8);
-            const float *p = MN ? from + k * stride + row : from + row * stride + k;
-            const bool inside = row < rows && k < k_end;
-            const int64_t there = !inside ? 0 : MN ? rows - row : k_end - k;
-            const float4 u = load4_part(p, there, vec), v = load4_part(p + 4, there - 4, vec);
+            float4 u, v;
+            if (whole && left >= DEPTH) {
+                u = load4(at[i]), v = load4(at[i] + 4);
+            } else {
+                const int piece = threadIdx.x + i * THREADS;
+                const int n = !MN ? left - piece % LANES * 8 : piece / LANES < left ? there : 0;
+                u = load4_part(at[i], n, false), v = load4_part(at[i] + 4, n - 4, false);
+            }
             x[i][0] = u.x, x[i][1] = u.y, x[i][2] = u.z, x[i][3] = u.w;
             x[i][4] = v.x, x[i][5] = v.y, x[i][6] = v.z, x[i][7] = v.w;
+            at[i] += step;
         }
+        left -= DEPTH;
     }
 
     __device__ __forceinline__ void store(uint32_t tile) const
@@ -109,13 +134,13 @@ template <bool MN, int THREADS> struct tile_in_flight {
 #pragma unroll
         for (int i = 0; i < PIECES; i++) {
             const int piece = threadIdx.x + i * THREADS;
-            const int row = MN ? piece % (COLUMNS / 8) * 8 : piece / (DEPTH / 8);
-            const int k = MN ? piece / (COLUMNS / 8) : piece % (DEPTH / 8) * 8;
-            const uint32_t at =
+            const int row = MN ? piece % LANES * 8 : piece / LANES;
+            const int k = MN ? piece / LANES : piece % LANES * 8;
+            const uint32_t to =
                 row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K + (MN ? k % 8 : row % 8) * 16;
             uint32_t words[3][4];
             split(words, x[i]);
-            store_parts(tile + at, shape::PART_BYTES, words);
+            store_parts(tile + to, shape::PART_BYTES, words);
         }
     }
 };
@@ -127,43 +152,49 @@ template <bool MN, int THREADS> struct tile_in_flight {
  * of every STEP along k, rows g and g + 8 at k 2t, 2t + 1, 2t + 8 and 2t + 9, in the order of
  * cuda_mma.cuh's words (g = lane / 4, t = lane % 4). MN: stored with k as its rows. */
 template <bool MN> struct left_operand {
-    const float *at; /* row g, k 2t of the next round */
+    const float *at[2]; /* rows g and g + 8, or the last one, at k 2t of the next round */
     int64_t stride;
-    int rows, left; /* rows from g on, and k from 2t on, that are there */
-    bool vec;
+    int left;   /* of k from the next round on */
+    bool whole; /* pairs are read at once, while k lasts */
 
     __device__ __forceinline__ void start(const float *from, int64_t from_stride, int64_t row,
-                                          int64_t all_rows, int64_t k, int64_t k_end, bool pairs)
+                                          int64_t rows, int64_t k, int64_t k_end, bool vec)
     {
         const int lane = threadIdx.x & 31;
-        row += lane / 4;
-        k += lane % 4 * 2;
         stride = from_stride;
-        at = MN ? from + k * stride + row : from + row * stride + k;
-        rows = (int)(all_rows - row);
         left = (int)(k_end - k);
-        vec = pairs;
+        whole = MN || vec;
+        k += lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int64_t mine = row + lane / 4 + 8 * i < rows ? row + lane / 4 + 8 * i : rows - 1;
+            at[i] = MN ? from + k * stride + mine : from + mine * stride + k;
+        }
     }
 
     /* The eight of the next round; 0 where there is nothing. */
     __device__ __forceinline__ void load(float (&x)[8])
     {
+        const int64_t next = MN ? stride : 1; /* from k to k + 1 */
+        if (whole && left >= STEP) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int row = i % 2 * 8, k = i / 2 * 8;
-            const float *p = MN ? at + k * stride + row : at + row * stride + k;
-            const int there = row < rows ? left - k : 0;
-            float2 v = make_float2(0.f, 0.f);
-            if (!MN && vec) {
-                /* A row's end is at a multiple of 4, so pairs are whole. */
-                if (there > 0) v = *reinterpret_cast<const float2 *>(p);
-            } else {
-                if (there > 0) v.x = *p;
-                if (there > 1) v.y = p[MN ? stride : 1];
+            for (int i = 0; i < 4; i++) {
+                const float *p = at[i % 2] + i / 2 * 8 * next;
+                const float2 v =
+                    MN ? make_float2(p[0], p[next]) : *reinterpret_cast<const float2 *>(p);
+                x[2 * i] = v.x, x[2 * i + 1] = v.y;
             }
-            x[2 * i] = v.x, x[2 * i + 1] = v.y;
+        } else {
+            const int mine = left - (int)(threadIdx.x & 3) * 2;
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float *p = at[i % 2] + i / 2 * 8 * next;
+                x[2 * i] = mine > i / 2 * 8 ? p[0] : 0.f;
+                x[2 * i + 1] = mine > i / 2 * 8 + 1 ? p[next] : 0.f;
+            }
         }
-        at += MN ? STEP * stride : STEP;
+        at[0] += STEP * next;
+        at[1] += STEP * next;
         left -= STEP;
     }
 };
@@ -209,15 +240,11 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
     const int64_t k_end = k0 + g.k_split < g.k ? k0 + g.k_split : g.k;
     const int steps = (int)((k_end - k0 + DEPTH - 1) / DEPTH);
 
-    tile_in_flight<B_MN, ROWS * 2> next_b;
-    auto load = [&](int step) {
-        if (step < steps)
-            next_b.load(g.b, g.b_stride, column0, g.to.n, k0 + (int64_t)step * DEPTH, k_end,
-                        g.vec_b);
-    };
+    right_operand<B_MN, ROWS * 2> b;
+    b.start(g.b, g.b_stride, column0, g.to.n, k0, k_end, g.vec_b);
     auto store = [&](int step) {
         if (step >= steps) return;
-        next_b.store(base + step % 2 * STAGE);
+        b.store(base + step % 2 * STAGE);
         wgmma_publish();
     };
     left_operand<A_MN> a;
@@ -226,10 +253,10 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
     uint32_t words[3][4];
 #pragma unroll
     for (int i = 0; i < COLUMNS / 2; i++) sum[i] = 0.f;
-    load(0);
+    b.load();
     a.load(next_a[0]);
     store(0);
-    load(1);
+    b.load();
     a.load(next_a[1]);
     split(words, next_a[0]);
     for (int step = 0; step < steps; step++) {
@@ -243,7 +270,7 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
             wgmma_commit();
             if (round == 0) {
                 store(step + 1); /* over what the step before has read */
-                load(step + 2);
+                b.load();
             }
             a.load(next_a[round]); /* of the round after the next */
             wgmma_wait(part, words);
