@@ -1,6 +1,12 @@
-/* nn/cuda/cuda_attention_mma.cu: attention on the tensor cores, for bf16 tensors and for f32
- * tensors under tf32 (operands rounded to 10 bits of mantissa; sums, maxima and exponents stay
- * f32).
+/* nn/cuda/cuda_attention_mma.cu: attention on the tensor cores, for bf16 tensors, for f32 tensors
+ * under tf32 (operands rounded to 10 bits of mantissa; sums, maxima and exponents stay f32), and
+ * for f32 tensors in single precision.
+ *
+ * In single precision an operand is the sum of two tf32, and a product the sum of three: high high,
+ * high low and low high. What is left out and what the second part cannot hold are some 2^-22 of
+ * the product, with either sign. The tensor cores cut off what does not fit when they add, so they
+ * add up the products of 16 terms at most, small ones first, and ordinary additions, which round,
+ * do the rest.
  *
  * The method is flash attention 2 (Dao 2023) for short sequences. A warp owns 16 rows of a product
  * and keeps what it computes in registers: the weights, results of one product, are the left
@@ -24,11 +30,22 @@
 #define MOST_SUMS ((size_t)256 << 20)
 #define LOG2E 1.4426950408889634f
 
+/* An element of f32 tensors that are multiplied in single precision; a float's are in tf32. */
+struct single {
+    float value;
+};
+
+template <typename T> static constexpr bool IS_TF32 = sizeof(T) == 4;
+template <> constexpr bool IS_TF32<single> = false;
+template <typename T> static constexpr bool IS_SINGLE = false;
+template <> constexpr bool IS_SINGLE<single> = true;
+
 /* A tile's sizes in elements. */
 template <typename T, int HD> struct tile {
     static constexpr int PER = 16 / (int)sizeof(T);        /* elements of 16 bytes */
     static constexpr int LD = HD + PER;                    /* from row to row */
     static constexpr int STEPS = HD * (int)sizeof(T) / 32; /* left operands of a row */
+    static constexpr int PACE = IS_SINGLE<T> ? 2 : 1;      /* of them at a time */
     static constexpr bool BIG = HD * (int)sizeof(T) > 256; /* rows of more than 256 bytes */
     static constexpr int QUERIES = BIG ? 32 : 64;          /* of a tile of the backward */
     static constexpr int SCORES_LD = QUERIES + PER;        /* of the tile of dS */
@@ -62,7 +79,7 @@ template <typename T> static __device__ __forceinline__ uint32_t right_row(const
 /* After wait_copies: f32 becomes tf32, each thread what it has copied itself. */
 template <typename T, int HD, int HEIGHT> static __device__ __forceinline__ void finish_rows(T *at)
 {
-    if constexpr (sizeof(T) == sizeof(float)) {
+    if constexpr (IS_TF32<T>) {
 #pragma unroll 4
         for (int from = 0; from < HEIGHT * HD / 4; from += THREADS) {
             int i = from + (int)threadIdx.x;
@@ -77,6 +94,83 @@ static __device__ __forceinline__ uint32_t pack(float low, float high)
 {
     __nv_bfloat162 two = __floats2bfloat162_rn(low, high);
     return *reinterpret_cast<const uint32_t *>(&two);
+}
+
+static __device__ __forceinline__ void split_word(uint32_t &high, uint32_t &low, uint32_t word)
+{
+    const float x = __uint_as_float(word), rounded = to_tf32(x);
+    high = __float_as_uint(rounded);
+    low = __float_as_uint(x - rounded);
+}
+
+/* A left operand in single precision. */
+struct split_left {
+    uint32_t high[4], low[4];
+
+    __device__ __forceinline__ void set(const uint32_t (&a)[4])
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) split_word(high[i], low[i], a[i]);
+    }
+};
+
+/* c += a b for 16 terms: b's words 0 and 1 belong to the first eight, 2 and 3 to the others. */
+static __device__ __forceinline__ void mma_single(float (&c)[4], const split_left (&a)[2],
+                                                  const uint32_t (&b)[4])
+{
+    uint32_t high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) split_word(high[i], low[i], b[i]);
+    float sum[4] = {};
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+        mma(sum, a[k].low, high[2 * k], high[2 * k + 1], float());
+        mma(sum, a[k].high, low[2 * k], low[2 * k + 1], float());
+    }
+#pragma unroll
+    for (int k = 0; k < 2; k++) mma(sum, a[k].high, high[2 * k], high[2 * k + 1], float());
+#pragma unroll
+    for (int e = 0; e < 4; e++) c[e] += sum[e];
+}
+
+/* s (16 x 16 CHUNKS) += a b^T over PACE left operands' columns, from the one numbered `step` on.
+ * `a_row` and `b_row` are left_row and right_row of the tiles. */
+template <typename T, int HD, int CHUNKS>
+static __device__ __forceinline__ void score(float (&s)[2 * CHUNKS][4], uint32_t a_row,
+                                             uint32_t b_row, int step)
+{
+    constexpr int ROW = tile<T, HD>::LD * (int)sizeof(T);
+    if constexpr (IS_SINGLE<T>) {
+        split_left a[2];
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            uint32_t words[4];
+            ldmatrix4(words, a_row + 32 * (step + k));
+            a[k].set(words);
+        }
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            uint32_t b[2][4];
+#pragma unroll
+            for (int k = 0; k < 2; k++) ldmatrix4(b[k], b_row + 16 * c * ROW + 32 * (step + k));
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const uint32_t both[4] = {b[0][2 * i], b[0][2 * i + 1], b[1][2 * i],
+                                          b[1][2 * i + 1]};
+                mma_single(s[2 * c + i], a, both);
+            }
+        }
+    } else {
+        uint32_t a[4];
+        ldmatrix4(a, a_row + 32 * step);
+#pragma unroll
+        for (int c = 0; c < CHUNKS; c++) {
+            uint32_t b[4];
+            ldmatrix4(b, b_row + 16 * c * ROW + 32 * step);
+            mma(s[2 * c], a, b[0], b[1], T());
+            mma(s[2 * c + 1], a, b[2], b[3], T());
+        }
+    }
 }
 
 /* o (16 x COLUMNS) += a b, where a has 16 columns and b is 16 rows of a tile. In bf16 that is one
@@ -108,6 +202,21 @@ static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const 
     }
 }
 
+template <int COLUMNS>
+static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const split_left (&a)[2],
+                                              const single *b, int ld)
+{
+    int lane = threadIdx.x & 31;
+    const uint32_t *even = (const uint32_t *)b + 2 * (lane & 3) * ld + (lane >> 2),
+                   *odd = even + ld;
+#pragma unroll
+    for (int m = 0; m < COLUMNS / 8; m++) {
+        const uint32_t words[4] = {even[8 * m], odd[8 * m], even[8 * ld + 8 * m],
+                                   odd[8 * ld + 8 * m]};
+        mma_single(o[m], a, words);
+    }
+}
+
 /* The same with a given as the results x (columns 0 to 7) and y (8 to 15). */
 template <int HD>
 static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float (&x)[4],
@@ -126,6 +235,29 @@ static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float 
     spread<HD>(o, first, b, tile<float, HD>::LD);
     uint32_t second[4] = {word(y[0]), word(y[2]), word(y[1]), word(y[3])};
     spread<HD>(o, second, b + 8 * tile<float, HD>::LD, tile<float, HD>::LD);
+}
+
+template <int HD>
+static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float (&x)[4],
+                                             const float (&y)[4], const single *b)
+{
+    auto word = [](float v) { return __float_as_uint(v); };
+    const uint32_t first[4] = {word(x[0]), word(x[2]), word(x[1]), word(x[3])};
+    const uint32_t second[4] = {word(y[0]), word(y[2]), word(y[1]), word(y[3])};
+    split_left a[2];
+    a[0].set(first);
+    a[1].set(second);
+    spread<HD>(o, a, b, tile<single, HD>::LD);
+}
+
+static __device__ __forceinline__ float load1(const single *p)
+{
+    return p->value;
+}
+
+static __device__ __forceinline__ void store2(single *p, float x, float y)
+{
+    store2(&p->value, x, y);
 }
 
 /* Writes the lane's part of a product's rows g and g + 8, times by[0] and by[1]. */
@@ -181,24 +313,15 @@ static __device__ __forceinline__ void attend(forward_rows<HD> &w, const T *q, c
                                               const T *v, uint64_t seen, const nn_attention_args &p,
                                               const attention_head &h, int first, int from)
 {
-    constexpr int LD = tile<T, HD>::LD, ROW = LD * (int)sizeof(T);
+    constexpr int LD = tile<T, HD>::LD;
     int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
     uint32_t keep[2] = {0, 0}; /* drawn while few registers are in use */
     if (p.dropout > 0.f) draw_forward<CHUNKS>(keep, p, h, first, from);
     float s[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
     uint32_t q_row = left_row(q, LD), k_row = right_row(k, LD);
 #pragma unroll
-    for (int step = 0; step < tile<T, HD>::STEPS; step++) {
-        uint32_t a[4];
-        ldmatrix4(a, q_row + 32 * step);
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            uint32_t b[4];
-            ldmatrix4(b, k_row + 16 * c * ROW + 32 * step);
-            mma(s[2 * c], a, b[0], b[1], T());
-            mma(s[2 * c + 1], a, b[2], b[3], T());
-        }
-    }
+    for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE)
+        score<T, HD, CHUNKS>(s, q_row, k_row, step);
     if (p.causal || ~seen << (64 - 16 * CHUNKS)) {
         seen >>= 2 * t;
 #pragma unroll
@@ -386,7 +509,7 @@ static __device__ __forceinline__ void
 attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<T> tile_q, int at,
             const nn_attention_args &p, const attention_head &h, int key, int query)
 {
-    constexpr int LD = tile<T, HD>::LD, ROW = LD * (int)sizeof(T);
+    constexpr int LD = tile<T, HD>::LD;
     int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
     uint32_t keep[4] = {~0u, ~0u, ~0u, ~0u}; /* drawn while few registers are in use */
     if (p.dropout > 0.f) draw_backward<CHUNKS>(keep, p, h, query, key);
@@ -395,22 +518,9 @@ attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<
     uint32_t q_row = right_row(tile_q.q + at * LD, LD),
              o_row = right_row(tile_q.dout + at * LD, LD);
 #pragma unroll
-    for (int step = 0; step < tile<T, HD>::STEPS; step++) {
-        uint32_t a[4], b[4];
-        ldmatrix4(a, k_row + 32 * step);
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            ldmatrix4(b, q_row + 16 * c * ROW + 32 * step);
-            mma(s[2 * c], a, b[0], b[1], T());
-            mma(s[2 * c + 1], a, b[2], b[3], T());
-        }
-        ldmatrix4(a, v_row + 32 * step);
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            ldmatrix4(b, o_row + 16 * c * ROW + 32 * step);
-            mma(d[2 * c], a, b[0], b[1], T());
-            mma(d[2 * c + 1], a, b[2], b[3], T());
-        }
+    for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE) {
+        score<T, HD, CHUNKS>(s, k_row, q_row, step);
+        score<T, HD, CHUNKS>(d, v_row, o_row, step);
     }
     float kept = 1.f / (1.f - p.dropout);
 #pragma unroll
@@ -430,7 +540,7 @@ attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<
             d[n][e] = weight * fmaf(d[n][e], stays ? kept : 0.f, -(e & 1 ? delta.y : delta.x));
         }
         T *to = scores + g * tile<T, HD>::SCORES_LD + at + 8 * n + 2 * t;
-        if constexpr (sizeof(T) == sizeof(float)) {
+        if constexpr (IS_TF32<T>) {
 #pragma unroll
             for (int e = 0; e < 4; e++) d[n][e] = to_tf32(d[n][e]);
         }
@@ -467,6 +577,23 @@ static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], 
                          __float_as_uint(odd[0]), __float_as_uint(odd[8])};
         spread<COLUMNS>(dq, a, k + 8 * half * tile<float, HD>::LD, tile<float, HD>::LD);
     }
+}
+
+template <int HD, int COLUMNS>
+static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4],
+                                                   const single *scores, const single *k)
+{
+    constexpr int LD = tile<single, HD>::SCORES_LD;
+    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    split_left a[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const uint32_t *even = (const uint32_t *)scores + (8 * half + 2 * t) * LD + g,
+                       *odd = even + LD;
+        const uint32_t words[4] = {even[0], even[8], odd[0], odd[8]};
+        a[half].set(words);
+    }
+    spread<COLUMNS>(dq, a, k, tile<single, HD>::LD);
 }
 
 /* p.delta of the sequence's queries: the dot product of their rows of dout and out, which the
@@ -673,7 +800,7 @@ static bool suits(const nn_attention_args *p)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) bits |= (uint64_t)(uintptr_t)all[i];
     bits |= (uint64_t)p->head_dim * size | (uint64_t)p->q_stride * size;
     bits |= (uint64_t)p->kv_stride * size;
-    return (p->dtype == NN_BF16 || p->precision == NN_TF32) && bits % 16 == 0;
+    return bits % 16 == 0;
 }
 
 /* H100 has all that the kernels ask for; others of sm_80 and later may not. */
@@ -754,7 +881,9 @@ static bool mma_attention(nn_cuda *cu, const nn_attention_args *p, bool backward
 {
     if (!suits(p)) return false;
     if (p->sequences == 0) return true;
-    return p->dtype == NN_BF16 ? mma_any<bf16>(cu, p, backward) : mma_any<float>(cu, p, backward);
+    if (p->dtype == NN_BF16) return mma_any<bf16>(cu, p, backward);
+    return p->precision == NN_TF32 ? mma_any<float>(cu, p, backward)
+                                   : mma_any<single>(cu, p, backward);
 }
 
 bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *p)
