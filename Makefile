@@ -191,7 +191,7 @@ fuzz:
 # ---- lint ------------------------------------------------------------------------------------------
 TRACKED = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 
-## lint: layers, doors, symbols, format; what clang-tidy remarks, where it is installed
+## lint: layers, doors, symbols, kernels, format; what clang-tidy remarks, where it is installed
 lint: $(call lib,$(FOLDERS))
 	@sh tests/lint.sh $(BUILD) $(foreach f,$(FOLDERS),"$(f):$(DEPS_$(f))")
 	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(TRACKED) && echo "format: ok"; \

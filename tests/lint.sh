@@ -1,5 +1,5 @@
 #!/bin/sh
-# Layers, doors and symbols. Usage: lint.sh BUILD "folder:dep dep" ...
+# Layers, doors, symbols and kernels. Usage: lint.sh BUILD "folder:dep dep" ...
 # Prints each offence and fails when there is one.
 build=$1
 shift
@@ -41,5 +41,16 @@ for row; do
         NF == 3 && $2 ~ /[TDBRVWC]/ && $3 !~ ok && $3 !~ /^(_Z|__|fatbin|_fini|_init|[.]gomp|DW[.]ref)/ { print "symbol: " $3 " in '"$folder"'"; bad = 1 }
         END { exit bad }' || bad=1
 done
-[ $bad = 0 ] && echo "layers, doors, symbols: ok"
+
+# Kernels: each begins with nn_cuda_begin() and is launched by nn_cuda_launch() (nn/cuda/cuda_launch.cuh says why).
+find nn/cuda -name '*.cu' -o -name '*.cuh' | sort | xargs awk '
+    /^ *(\/\*|\*)/ { next }
+    /<<</ { print FILENAME ":" FNR ": launch: not by nn_cuda_launch()"; bad = 1 }
+    body { if ($0 !~ /^ *nn_cuda_begin\(\);$/) { print body ": kernel: does not begin with nn_cuda_begin()"; bad = 1 }
+           body = kernel = "" }
+    /__global__/ { kernel = FILENAME ":" FNR }
+    kernel && /;$/ { kernel = "" }
+    kernel && /[{]/ { body = kernel }
+    END { exit bad }' || bad=1
+[ $bad = 0 ] && echo "layers, doors, symbols, kernels: ok"
 exit $bad

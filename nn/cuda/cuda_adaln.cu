@@ -11,6 +11,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define WARPS 8               /* rows in flight in a block */
 #define HELD_COLUMNS (32 * 4) /* of one row, by one warp in one access of four */
@@ -52,6 +53,7 @@ static __device__ __forceinline__ float4 within(float4 v, int there)
 template <typename T, int CHUNKS>
 static __global__ void __launch_bounds__(32 * WARPS) adaln_fwd_kernel(nn_adaln_args p, bool vec)
 {
+    nn_cuda_begin();
     int lane = threadIdx.x & 31, d = (int)p.d;
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
@@ -147,6 +149,7 @@ template <typename T, int CHUNKS>
 static __global__ void __launch_bounds__(32 * WARPS, CHUNKS > 4 ? 1 : 2)
     adaln_bwd_kernel(nn_adaln_args p, float *partial, int64_t first, bool vec)
 {
+    nn_cuda_begin();
     constexpr int WIDTH = CHUNKS * HELD_COLUMNS;
     __shared__ float gain[WIDTH], gate[WIDTH], all[WARPS * WIDTH];
     int64_t segment = first + blockIdx.y;
@@ -192,6 +195,7 @@ template <typename T>
 static __global__ void __launch_bounds__(256)
     adaln_sums_kernel(nn_adaln_args p, const float *partial, int64_t first, int parts)
 {
+    nn_cuda_begin();
     int d = (int)p.d, at = (int)(blockIdx.x * 256 + threadIdx.x);
     if (at >= SUMS * d) return;
     int64_t segment = first + blockIdx.y;
@@ -258,6 +262,7 @@ template <typename T> struct piece {
 template <typename T, int K>
 static __global__ void __launch_bounds__(32 * WARPS) adaln_fwd_whole(nn_adaln_args p)
 {
+    nn_cuda_begin();
     constexpr int N = piece<T>::N, D = K * 32 * N;
     int lane = threadIdx.x & 31, segment = blockIdx.x, end = p.offsets[segment + 1];
     int from = p.offsets[segment] + (int)blockIdx.y * FORWARD_ROWS;
@@ -329,6 +334,7 @@ template <typename T, int K>
 static __global__ void __launch_bounds__(32 * BACKWARD_WARPS)
     adaln_bwd_whole(nn_adaln_args p, float *partial, int64_t first)
 {
+    nn_cuda_begin();
     constexpr int N = piece<T>::N, D = K * 32 * N;
     __shared__ float all[BACKWARD_WARPS][D];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -460,18 +466,18 @@ template <typename T, int CHUNKS> static void forward(nn_cuda *cu, const nn_adal
     dim3 grid((unsigned)p->segments, (unsigned)nn_cuda_ceil_div(p->longest, FORWARD_ROWS));
     switch (whole_pieces(p)) {
     case 1:
-        adaln_fwd_whole<T, 1><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        nn_cuda_launch(cu, "adaln_fwd", adaln_fwd_whole<T, 1>, grid, 32 * WARPS, 0, *p);
         break;
     case 2:
-        adaln_fwd_whole<T, 2><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        nn_cuda_launch(cu, "adaln_fwd", adaln_fwd_whole<T, 2>, grid, 32 * WARPS, 0, *p);
         break;
     case 4:
-        adaln_fwd_whole<T, 4><<<grid, 32 * WARPS, 0, cu->stream>>>(*p);
+        nn_cuda_launch(cu, "adaln_fwd", adaln_fwd_whole<T, 4>, grid, 32 * WARPS, 0, *p);
         break;
     default:
-        adaln_fwd_kernel<T, CHUNKS><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p, adaln_vec(p));
+        nn_cuda_launch(cu, "adaln_fwd", adaln_fwd_kernel<T, CHUNKS>, blocks, 32 * WARPS, 0, *p,
+                       adaln_vec(p));
     }
-    nn_cuda_check(cu, cudaGetLastError(), "adaln_fwd");
 }
 
 /* The rows of n sequences from `first` on. */
@@ -483,23 +489,25 @@ static void backward_slice(nn_cuda *cu, const nn_adaln_args *p, int64_t first, u
     dim3 grid(parts, n);
     switch (whole_pieces(p)) {
     case 1:
-        adaln_bwd_whole<T, 1><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        nn_cuda_launch(cu, "adaln_bwd", adaln_bwd_whole<T, 1>, grid, 32 * BACKWARD_WARPS, 0, *p,
+                       partial, first);
         break;
     case 2:
-        adaln_bwd_whole<T, 2><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        nn_cuda_launch(cu, "adaln_bwd", adaln_bwd_whole<T, 2>, grid, 32 * BACKWARD_WARPS, 0, *p,
+                       partial, first);
         break;
     case 4:
-        adaln_bwd_whole<T, 4><<<grid, 32 * BACKWARD_WARPS, 0, cu->stream>>>(*p, partial, first);
+        nn_cuda_launch(cu, "adaln_bwd", adaln_bwd_whole<T, 4>, grid, 32 * BACKWARD_WARPS, 0, *p,
+                       partial, first);
         break;
     default:
-        adaln_bwd_kernel<T, CHUNKS>
-            <<<grid, 32 * WARPS, 0, cu->stream>>>(*p, partial, first, adaln_vec(p));
+        nn_cuda_launch(cu, "adaln_bwd", adaln_bwd_kernel<T, CHUNKS>, grid, 32 * WARPS, 0, *p,
+                       partial, first, adaln_vec(p));
     }
-    nn_cuda_check(cu, cudaGetLastError(), "adaln_bwd");
     if (!p->dgate) return;
     dim3 columns((unsigned)nn_cuda_ceil_div(SUMS * p->d, 256), n);
-    adaln_sums_kernel<T><<<columns, 256, 0, cu->stream>>>(*p, partial, first, (int)parts);
-    nn_cuda_check(cu, cudaGetLastError(), "adaln_sums_kernel");
+    nn_cuda_launch(cu, "adaln_sums_kernel", adaln_sums_kernel<T>, columns, 256, 0, *p, partial,
+                   first, parts);
 }
 
 /* As many sequences at a time as the workspace holds sums of. */

@@ -3,6 +3,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
 #define NORM_BLOCKS 512
@@ -12,6 +13,7 @@
  * exist: 28 bytes a parameter at least. The naive version is a dozen elementwise kernels. */
 static __global__ void __launch_bounds__(THREADS) adamw_kernel(nn_adamw_args p)
 {
+    nn_cuda_begin();
     float lr = p.state ? p.state->lr : p.lr;
     double bias1 = p.state ? p.state->bias1 : p.bias1, bias2 = p.state ? p.state->bias2 : p.bias2;
     float step_size = (float)((double)lr / bias1), root = (float)sqrt(bias2);
@@ -39,14 +41,14 @@ void nn_cuda_adamw(nn_backend *be, const nn_adamw_args *p)
     if (p->n == 0) return;
     int blocks =
         (int)nn_cuda_min(nn_cuda_ceil_div(p->n, THREADS), (int64_t)cu->multiprocessors * 16);
-    adamw_kernel<<<blocks, THREADS, 0, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), "adamw_kernel");
+    nn_cuda_launch(cu, "adamw_kernel", adamw_kernel, blocks, THREADS, 0, *p);
 }
 
 /* partial[block] = the sum of squares of every gridDim.x-th group of 256 floats, in double. */
 static __global__ void __launch_bounds__(THREADS)
     squares_kernel(double *partial, const float *x, int64_t n)
 {
+    nn_cuda_begin();
     __shared__ double shared[32];
     double sum = 0.0;
     int64_t step = (int64_t)gridDim.x * THREADS;
@@ -63,6 +65,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     root_kernel(float *out, const double *partial, int blocks)
 {
+    nn_cuda_begin();
     __shared__ double shared[32];
     double sum = 0.0;
     for (int i = threadIdx.x; i < blocks; i += THREADS) sum += partial[i];
@@ -75,19 +78,19 @@ void nn_cuda_norm(nn_backend *be, float *out, const float *x, int64_t n)
     nn_cuda *cu = nn_cuda_of(be);
     double *partial = (double *)cu->workspace;
     int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(n, THREADS), NORM_BLOCKS);
-    if (blocks > 0) squares_kernel<<<blocks, THREADS, 0, cu->stream>>>(partial, x, n);
-    root_kernel<<<1, THREADS, 0, cu->stream>>>(out, partial, blocks);
-    nn_cuda_check(cu, cudaGetLastError(), "root_kernel");
+    if (blocks > 0)
+        nn_cuda_launch(cu, "squares_kernel", squares_kernel, blocks, THREADS, 0, partial, x, n);
+    nn_cuda_launch(cu, "root_kernel", root_kernel, 1, THREADS, 0, out, partial, blocks);
 }
 
 static __global__ void clip_kernel(float *scale, const float *norm, float max_norm)
 {
+    nn_cuda_begin();
     *scale = fminf(1.f, max_norm / (*norm + 1e-6f));
 }
 
 void nn_cuda_clip_scale(nn_backend *be, float *scale, const float *norm, float max_norm)
 {
     nn_cuda *cu = nn_cuda_of(be);
-    clip_kernel<<<1, 1, 0, cu->stream>>>(scale, norm, max_norm);
-    nn_cuda_check(cu, cudaGetLastError(), "clip_kernel");
+    nn_cuda_launch(cu, "clip_kernel", clip_kernel, 1, 1, 0, scale, norm, max_norm);
 }

@@ -14,6 +14,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(SINGLE_THREADS)
     attention_single_kernel(nn_attention_args p, bool vec)
 {
+    nn_cuda_begin();
     constexpr int LANES = HD / 4, GROUPS = 32 / LANES, FLIGHT = 4;
     int64_t unit = (int64_t)blockIdx.x * 4 + (threadIdx.x >> 5);
     if (unit >= p.sequences * p.heads) return;
@@ -103,14 +104,10 @@ template <typename T> static void single_fwd(nn_cuda *cu, const nn_attention_arg
 {
     unsigned blocks = (unsigned)nn_cuda_ceil_div(p->sequences * p->heads, 4);
     bool vec = attention_vec(p) && nn_cuda_vec4(p->out, p->dtype);
-    if (p->head_dim <= 32) {
-        attention_single_kernel<T, 32><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
-    } else if (p->head_dim <= 64) {
-        attention_single_kernel<T, 64><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
-    } else {
-        attention_single_kernel<T, 128><<<blocks, SINGLE_THREADS, 0, cu->stream>>>(*p, vec);
-    }
-    nn_cuda_check(cu, cudaGetLastError(), "attention_single_kernel");
+    auto kernel = p->head_dim <= 32   ? attention_single_kernel<T, 32>
+                  : p->head_dim <= 64 ? attention_single_kernel<T, 64>
+                                      : attention_single_kernel<T, 128>;
+    nn_cuda_launch(cu, "attention_single_kernel", kernel, blocks, SINGLE_THREADS, 0, *p, vec);
 }
 
 void nn_cuda_attention_fwd(nn_backend *be, const nn_attention_args *p)

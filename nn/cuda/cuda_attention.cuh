@@ -11,6 +11,7 @@
 
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 #include "nn/cuda/cuda_mma.cuh"
 
 #include <math.h>

@@ -240,6 +240,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 3)
     attention_fwd_simt_kernel(nn_attention_args p, bool vec)
 {
+    nn_cuda_begin();
     extern __shared__ float4 shared_raw[];
     __shared__ int seen[TILE];
     float *q = (float *)shared_raw, *k = q + TILE * (HD + 4), *v = k + TILE * (HD + 4);
@@ -330,6 +331,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
     attention_dq_simt_kernel(nn_attention_args p, bool vec)
 {
+    nn_cuda_begin();
     extern __shared__ float4 shared_raw[];
     __shared__ int seen[TILE];
     float *q = (float *)shared_raw, *dout = q + TILE * (HD + 4), *k = dout + TILE * (HD + 4);
@@ -395,6 +397,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
     attention_dkv_simt_kernel(nn_attention_args p, bool vec)
 {
+    nn_cuda_begin();
     extern __shared__ float4 shared_raw[];
     __shared__ int seen[TILE];
     __shared__ float lse[TILE], delta[TILE];
@@ -467,6 +470,7 @@ static __global__ void __launch_bounds__(THREADS, HD > 64 ? 1 : 2)
 template <typename T>
 static __global__ void __launch_bounds__(256) attention_delta_kernel(nn_attention_args p, bool vec)
 {
+    nn_cuda_begin();
     int64_t unit = (int64_t)blockIdx.x * 256 + threadIdx.x;
     if (unit >= p.tokens_q * p.heads) return;
     int64_t row = unit / p.heads, head = unit - row * p.heads, at = unit * p.head_dim;
@@ -496,8 +500,7 @@ static void launch(nn_cuda *cu, const nn_attention_args *p, K kernel, int tiles,
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), what);
     dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(longest, TILE));
-    kernel<<<grid, THREADS, (size_t)bytes, cu->stream>>>(*p, attention_vec(p));
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, kernel, grid, THREADS, (size_t)bytes, *p, attention_vec(p));
 }
 
 template <typename T, int HD> static void simt_fwd(nn_cuda *cu, const nn_attention_args *p)
@@ -510,8 +513,8 @@ template <typename T, int HD> static void simt_bwd(nn_cuda *cu, const nn_attenti
 {
     if (p->tokens_q > 0) {
         unsigned blocks = (unsigned)nn_cuda_ceil_div(p->tokens_q * p->heads, 256);
-        attention_delta_kernel<T><<<blocks, 256, 0, cu->stream>>>(*p, attention_vec(p));
-        nn_cuda_check(cu, cudaGetLastError(), "attention_delta_kernel");
+        nn_cuda_launch(cu, "attention_delta_kernel", attention_delta_kernel<T>, blocks, 256, 0, *p,
+                       attention_vec(p));
     }
     launch<HD>(cu, p, attention_dq_simt_kernel<T, HD>, 4, p->longest_q, "attention_dq_simt_kernel");
     launch<HD>(cu, p, attention_dkv_simt_kernel<T, HD>, 4, p->longest_k,

@@ -271,8 +271,11 @@ static me_code choose_device(nn_cuda *cu, int device, me_err *err)
     }
     cu->device = device;
     cu->multiprocessors = properties.multiProcessorCount;
-    /* The Makefile always compiles for sm_90a, which alone has these instructions. */
-    cu->wgmma = properties.major == 9 && properties.minor == 0 && nn_cuda_tensor_maps_open(cu);
+    /* The Makefile always compiles for sm_90a, which alone has these instructions. A later GPU runs
+     * what is compiled for 8.0, whose kernels do not wait: on it they must not come early. */
+    const bool hopper = properties.major == 9 && properties.minor == 0;
+    cu->wgmma = hopper && nn_cuda_tensor_maps_open(cu);
+    cu->dependent_launch = hopper;
     snprintf(cu->base.device, sizeof cu->base.device, "%.120s", properties.name);
     return ME_OK;
 }

@@ -25,6 +25,7 @@ typedef struct nn_cuda {
     nn_backend base; /* first, so that the two pointers are one */
     int device, multiprocessors;
     bool wgmma;              /* the GPU has warpgroup products and tensor copies (Hopper's) */
+    bool dependent_launch;   /* kernels come before their turn (cuda_launch.cuh) */
     void *encode_tensor_map; /* of the driver */
     cudaStream_t stream;
     bool capturing;

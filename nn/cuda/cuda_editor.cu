@@ -3,6 +3,7 @@
  * by memory. */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
 
@@ -12,6 +13,7 @@
 template <typename T>
 static __global__ void __launch_bounds__(THREADS) assemble_kernel(nn_assemble_args p, bool vec)
 {
+    nn_cuda_begin();
     int64_t quads = (p.d + 3) / 4, step = (int64_t)gridDim.x * THREADS;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < p.m * quads; i += step) {
         int64_t row = i / quads, column = (i - row * quads) * 4, there = p.d - column;
@@ -39,8 +41,7 @@ template <typename T> static void assemble(nn_cuda *cu, const nn_assemble_args *
     int64_t work = p->m * ((p->d + 3) / 4);
     int blocks =
         (int)nn_cuda_min(nn_cuda_ceil_div(work, THREADS), (int64_t)cu->multiprocessors * 16);
-    assemble_kernel<T><<<blocks, THREADS, 0, cu->stream>>>(*p, vec);
-    nn_cuda_check(cu, cudaGetLastError(), "assemble_kernel");
+    nn_cuda_launch(cu, "assemble_kernel", assemble_kernel<T>, blocks, THREADS, 0, *p, vec);
 }
 
 void nn_cuda_assemble(nn_backend *be, const nn_assemble_args *p)
@@ -57,6 +58,7 @@ void nn_cuda_assemble(nn_backend *be, const nn_assemble_args *p)
 template <typename T>
 static __global__ void __launch_bounds__(THREADS) denoise_kernel(nn_denoise_args p)
 {
+    nn_cuda_begin();
     int first = p.offsets[blockIdx.y], d = (int)p.d;
     int values = (p.offsets[blockIdx.y + 1] - first) * d;
     int e = 2 * (int)(blockIdx.x * THREADS + threadIdx.x);
@@ -93,17 +95,14 @@ void nn_cuda_denoise(nn_backend *be, const nn_denoise_args *p)
     nn_cuda *cu = nn_cuda_of(be);
     if (p->m == 0 || p->d == 0) return;
     int64_t pairs = (p->longest * p->d + 1) / 2;
+    auto kernel = p->dtype == NN_BF16 ? denoise_kernel<bf16> : denoise_kernel<float>;
     for (int64_t from = 0; from < p->segments; from += 65535) {
         nn_denoise_args part = *p;
         unsigned n = (unsigned)nn_cuda_min(65535, p->segments - from);
         part.stream += 3 * from;
         part.offsets += from;
         dim3 grid((unsigned)nn_cuda_ceil_div(pairs, THREADS), n);
-        if (p->dtype == NN_BF16)
-            denoise_kernel<bf16><<<grid, THREADS, 0, cu->stream>>>(part);
-        else
-            denoise_kernel<float><<<grid, THREADS, 0, cu->stream>>>(part);
-        nn_cuda_check(cu, cudaGetLastError(), "denoise_kernel");
+        nn_cuda_launch(cu, "denoise_kernel", kernel, grid, THREADS, 0, part);
     }
 }
 
@@ -130,6 +129,7 @@ template <typename T>
 static __global__ void __launch_bounds__(32 * GROUP_WARPS)
     group_loss_kernel(nn_group_loss_args p, double *partial)
 {
+    nn_cuda_begin();
     __shared__ double shared[GROUP_WARPS][NN_GROUPS];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     double sums[NN_GROUPS] = {};
@@ -166,6 +166,7 @@ static __global__ void __launch_bounds__(32 * GROUP_WARPS)
 static __global__ void __launch_bounds__(32 * NN_GROUPS)
     group_finish_kernel(nn_group_loss_args p, const double *partial, int blocks)
 {
+    nn_cuda_begin();
     __shared__ float terms[NN_GROUPS];
     int lane = threadIdx.x & 31, g = threadIdx.x >> 5;
     double sum = 0.0;
@@ -183,6 +184,7 @@ static __global__ void __launch_bounds__(32 * NN_GROUPS)
 template <typename T>
 static __global__ void __launch_bounds__(32 * GROUP_WARPS) group_grad_kernel(nn_group_loss_args p)
 {
+    nn_cuda_begin();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     float upstream = *p.upstream;
     for (int first = 0; first < p.d; first += 32) {
@@ -206,12 +208,11 @@ void nn_cuda_group_loss_fwd(nn_backend *be, const nn_group_loss_args *p)
     nn_cuda *cu = nn_cuda_of(be);
     double *partial = (double *)cu->workspace;
     int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, GROUP_WARPS), GROUP_BLOCKS);
-    if (blocks > 0 && p->dtype == NN_BF16)
-        group_loss_kernel<bf16><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p, partial);
-    else if (blocks > 0)
-        group_loss_kernel<float><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p, partial);
-    group_finish_kernel<<<1, 32 * NN_GROUPS, 0, cu->stream>>>(*p, partial, blocks);
-    nn_cuda_check(cu, cudaGetLastError(), "group_loss_kernel");
+    auto kernel = p->dtype == NN_BF16 ? group_loss_kernel<bf16> : group_loss_kernel<float>;
+    if (blocks > 0)
+        nn_cuda_launch(cu, "group_loss_kernel", kernel, blocks, 32 * GROUP_WARPS, 0, *p, partial);
+    nn_cuda_launch(cu, "group_finish_kernel", group_finish_kernel, 1, 32 * NN_GROUPS, 0, *p,
+                   partial, blocks);
 }
 
 void nn_cuda_group_loss_bwd(nn_backend *be, const nn_group_loss_args *p)
@@ -220,9 +221,6 @@ void nn_cuda_group_loss_bwd(nn_backend *be, const nn_group_loss_args *p)
     if (p->m == 0) return;
     int blocks =
         (int)nn_cuda_min(nn_cuda_ceil_div(p->m, GROUP_WARPS), (int64_t)cu->multiprocessors * 8);
-    if (p->dtype == NN_BF16)
-        group_grad_kernel<bf16><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p);
-    else
-        group_grad_kernel<float><<<blocks, 32 * GROUP_WARPS, 0, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), "group_grad_kernel");
+    auto kernel = p->dtype == NN_BF16 ? group_grad_kernel<bf16> : group_grad_kernel<float>;
+    nn_cuda_launch(cu, "group_grad_kernel", kernel, blocks, 32 * GROUP_WARPS, 0, *p);
 }

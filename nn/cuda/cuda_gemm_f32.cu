@@ -9,6 +9,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #include <limits.h>
 
@@ -48,6 +49,7 @@ static __device__ __forceinline__ void put(float (*tile)[EDGE], int row, int gro
 template <int PART, bool VEC, nn_act ACT>
 static __global__ void __launch_bounds__(THREADS, 2) gemm_f32_kernel(gemm_f32_args g, int tiles)
 {
+    nn_cuda_begin();
     constexpr int EDGE = 64 * PART;
     __shared__ __align__(16) float xs[2][DEPTH][EDGE], ws[2][DEPTH][EDGE];
     const int tiles_n = (int)((g.n + EDGE - 1) / EDGE), depth = (int)g.k;
@@ -146,9 +148,10 @@ template <int PART, bool VEC>
 static void run(nn_cuda *cu, const gemm_f32_args *g, int tiles, nn_act act)
 {
     const int blocks = (int)nn_cuda_min(tiles, 2 * cu->multiprocessors);
+    auto kernel = gemm_f32_kernel<PART, VEC, NN_ACT_NONE>;
 #define X(value)                                                                                   \
     case value:                                                                                    \
-        gemm_f32_kernel<PART, VEC, value><<<blocks, THREADS, 0, cu->stream>>>(*g, tiles);          \
+        kernel = gemm_f32_kernel<PART, VEC, value>;                                                \
         break;
     switch (act) {
         X(NN_ACT_GELU_ERF)
@@ -156,10 +159,10 @@ static void run(nn_cuda *cu, const gemm_f32_args *g, int tiles, nn_act act)
         X(NN_ACT_SILU)
         X(NN_ACT_QUICK_GELU)
     default:
-        gemm_f32_kernel<PART, VEC, NN_ACT_NONE><<<blocks, THREADS, 0, cu->stream>>>(*g, tiles);
+        break;
     }
 #undef X
-    nn_cuda_check(cu, cudaGetLastError(), "gemm_f32_kernel");
+    nn_cuda_launch(cu, "gemm_f32_kernel", kernel, blocks, THREADS, 0, *g, tiles);
 }
 
 bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *g)

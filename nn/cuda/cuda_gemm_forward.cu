@@ -9,6 +9,7 @@
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
 #include "nn/cuda/cuda_gemm_finish.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 #include "nn/cuda/cuda_mma.cuh"
 #include "nn/cuda/cuda_tma.cuh"
 #include "nn/cuda/cuda_wgmma.cuh"
@@ -36,6 +37,7 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
     gemm_forward_kernel(const __grid_constant__ forward_map map, finish_args to, int steps,
                         int tiles_n)
 {
+    nn_cuda_begin();
     constexpr int X_BYTES = ROWS * ROW_BYTES, STAGE = X_BYTES + COLUMNS * ROW_BYTES;
     static_assert(ROWS / 16 * sizeof(finish_scratch) <= STAGES * STAGE, "the scratch fits");
     extern __shared__ char shared[];
@@ -144,8 +146,8 @@ static void launch(const forward_call *call)
     const int tiles_n = (int)nn_cuda_ceil_div(g->n, COLUMNS);
     const unsigned blocks = (unsigned)(nn_cuda_ceil_div(g->m, ROWS) * tiles_n);
     const int steps = (int)nn_cuda_ceil_div(g->k, DEPTH);
-    kernel<<<blocks, ROWS * 2 + PRODUCERS, BYTES, cu->stream>>>(call->map, to, steps, tiles_n);
-    nn_cuda_check(cu, cudaGetLastError(), "gemm_forward_kernel");
+    nn_cuda_launch(cu, "gemm_forward_kernel", kernel, blocks, ROWS * 2 + PRODUCERS, BYTES,
+                   call->map, to, steps, tiles_n);
 }
 
 template <nn_act ACT, bool LEARNS> static void by_tile(const forward_call *call)

@@ -8,6 +8,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
 #define RESIDENT 4 /* blocks of a multiprocessor; there are no more, so that all end together */
@@ -81,6 +82,7 @@ static __global__ void __launch_bounds__(THREADS, RESIDENT)
     linear_grad_kernel(nn_linear_grad_args p, int64_t first, int64_t rows, float *partial,
                        unsigned *arrived)
 {
+    nn_cuda_begin();
     __shared__ __align__(16) float shared[THREADS * 4];
     const int64_t column = first + (int64_t)blockIdx.x * COLUMNS<E> + threadIdx.x % LANES<E> * E;
     const int64_t from = (int64_t)blockIdx.y * rows;
@@ -142,10 +144,9 @@ template <typename T, int E> static void linear_grad(nn_cuda *cu, const nn_linea
         dim3 grid((unsigned)nn_cuda_min(wide - done, NN_CUDA_COUNTERS),
                   (unsigned)nn_cuda_ceil_div(p->m, rows));
         auto kernel = p->slope ? linear_grad_kernel<T, E, true> : linear_grad_kernel<T, E, false>;
-        kernel<<<grid, THREADS, 0, cu->stream>>>(*p, done * COLUMNS<E>, rows,
-                                                 (float *)cu->workspace, cu->counters);
+        nn_cuda_launch(cu, "linear_grad_kernel", kernel, grid, THREADS, 0, *p, done * COLUMNS<E>,
+                       rows, (float *)cu->workspace, cu->counters);
     }
-    nn_cuda_check(cu, cudaGetLastError(), "linear_grad_kernel");
 }
 
 /* Rows of n elements that start at p can be moved in runs of 16 bytes. */
@@ -181,6 +182,7 @@ template <typename T, int E, nn_act ACT>
 static __global__ void __launch_bounds__(THREADS, RESIDENT)
     finish_kernel(T *c, T *slope, const T *bias, int64_t m, int64_t n, int64_t rows, nn_drop drop)
 {
+    nn_cuda_begin();
     const int64_t column = (int64_t)blockIdx.x * COLUMNS<E> + threadIdx.x % LANES<E> * E;
     const int64_t from = (int64_t)blockIdx.y * rows, to = from + rows < m ? from + rows : m;
     const int64_t step = ROWS<E> * n;
@@ -221,10 +223,10 @@ template <typename T, int E> static void finish(nn_cuda *cu, const nn_gemm_args 
     const int64_t wide = nn_cuda_ceil_div(g->n, COLUMNS<E>);
     const int64_t rows = group_rows(cu, g->m, wide, ROWS<E>);
     const dim3 grid((unsigned)wide, (unsigned)nn_cuda_ceil_div(g->m, rows));
+    auto kernel = finish_kernel<T, E, NN_ACT_NONE>;
 #define X(value)                                                                                   \
     case value:                                                                                    \
-        finish_kernel<T, E, value><<<grid, THREADS, 0, cu->stream>>>(                              \
-            (T *)g->c, (T *)g->slope, bias, g->m, g->n, rows, g->drop);                            \
+        kernel = finish_kernel<T, E, value>;                                                       \
         break;
     switch (g->act) {
         X(NN_ACT_GELU_ERF)
@@ -232,11 +234,11 @@ template <typename T, int E> static void finish(nn_cuda *cu, const nn_gemm_args 
         X(NN_ACT_SILU)
         X(NN_ACT_QUICK_GELU)
     default:
-        finish_kernel<T, E, NN_ACT_NONE><<<grid, THREADS, 0, cu->stream>>>(
-            (T *)g->c, (T *)g->slope, bias, g->m, g->n, rows, g->drop);
+        break;
     }
 #undef X
-    nn_cuda_check(cu, cudaGetLastError(), "finish_kernel");
+    nn_cuda_launch(cu, "finish_kernel", kernel, grid, THREADS, 0, (T *)g->c, (T *)g->slope, bias,
+                   g->m, g->n, rows, g->drop);
 }
 
 template <typename T> static void finish(nn_cuda *cu, const nn_gemm_args *g, const void *bias)

@@ -6,6 +6,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #include <math.h>
 
@@ -21,6 +22,7 @@
 template <typename F>
 static __global__ void __launch_bounds__(THREADS) sum_kernel(double *partial, int64_t n, F term)
 {
+    nn_cuda_begin();
     __shared__ double shared[32];
     double sum = 0.0;
     int64_t step = (int64_t)gridDim.x * THREADS;
@@ -32,6 +34,7 @@ static __global__ void __launch_bounds__(THREADS) sum_kernel(double *partial, in
 static __global__ void __launch_bounds__(THREADS)
     finish_kernel(float *value, const double *partial, int blocks, double divisor)
 {
+    nn_cuda_begin();
     __shared__ double shared[32];
     double sum = 0.0;
     for (int i = threadIdx.x; i < blocks; i += THREADS) sum += partial[i];
@@ -45,14 +48,14 @@ static void run_sum(nn_cuda *cu, float *value, int64_t n, double divisor, const 
 {
     double *partial = (double *)cu->workspace;
     int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(n, THREADS), SUM_BLOCKS);
-    if (blocks > 0) sum_kernel<<<blocks, THREADS, 0, cu->stream>>>(partial, n, term);
-    finish_kernel<<<1, THREADS, 0, cu->stream>>>(value, partial, blocks, divisor);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    if (blocks > 0) nn_cuda_launch(cu, what, sum_kernel<F>, blocks, THREADS, 0, partial, n, term);
+    nn_cuda_launch(cu, what, finish_kernel, 1, THREADS, 0, value, partial, blocks, divisor);
 }
 
 /* f(i) for every i < n, one thread each. */
 template <typename F> static __global__ void __launch_bounds__(THREADS) each_kernel(int64_t n, F f)
 {
+    nn_cuda_begin();
     int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (i < n) f(i);
 }
@@ -60,14 +63,15 @@ template <typename F> static __global__ void __launch_bounds__(THREADS) each_ker
 template <typename F> static void run_each(nn_cuda *cu, int64_t n, const char *what, F f)
 {
     if (n == 0) return;
-    each_kernel<<<(unsigned)nn_cuda_ceil_div(n, THREADS), THREADS, 0, cu->stream>>>(n, f);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, each_kernel<F>, (unsigned)nn_cuda_ceil_div(n, THREADS), THREADS, 0, n,
+                   f);
 }
 
 /* f(row, lane) by the 32 lanes of one warp a row. */
 template <typename F>
 static __global__ void __launch_bounds__(32 * WARPS) warp_row_kernel(int64_t m, F f)
 {
+    nn_cuda_begin();
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row < m) f(row, (int)(threadIdx.x & 31));
 }
@@ -75,8 +79,8 @@ static __global__ void __launch_bounds__(32 * WARPS) warp_row_kernel(int64_t m, 
 template <typename F> static void run_warp_rows(nn_cuda *cu, int64_t m, const char *what, F f)
 {
     if (m == 0) return;
-    warp_row_kernel<<<(unsigned)nn_cuda_ceil_div(m, WARPS), 32 * WARPS, 0, cu->stream>>>(m, f);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, warp_row_kernel<F>, (unsigned)nn_cuda_ceil_div(m, WARPS), 32 * WARPS,
+                   0, m, f);
 }
 
 template <typename T> static __device__ __forceinline__ void add1(T *p, float v)

@@ -8,12 +8,14 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
 
 /* Calls f(i, there) for every group of four elements; `there` of them exist. */
 template <typename F> static __global__ void __launch_bounds__(THREADS) map_kernel(int64_t n, F f)
 {
+    nn_cuda_begin();
     int64_t step = (int64_t)gridDim.x * THREADS * 4;
     for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < n; i += step) {
         f(i, n - i);
@@ -25,8 +27,7 @@ template <typename F> static void run_map(nn_cuda *cu, int64_t n, const char *wh
     if (n == 0) return;
     int blocks =
         (int)nn_cuda_min(nn_cuda_ceil_div(n, THREADS * 4), (int64_t)cu->multiprocessors * 16);
-    map_kernel<<<blocks, THREADS, 0, cu->stream>>>(n, f);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, map_kernel<F>, blocks, THREADS, 0, n, f);
 }
 
 static bool map_vec(const nn_map_args *p)

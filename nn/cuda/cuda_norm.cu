@@ -10,6 +10,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define WARPS 8         /* rows in flight in a block */
 #define FORWARD_WARPS 4 /* the same, in small blocks that spread few rows over all processors */
@@ -131,6 +132,7 @@ template <typename T, int E, int HELD>
 static __global__ void __launch_bounds__(32 * FORWARD_WARPS, FORWARD_BLOCKS<HELD>)
     layernorm_fwd_kernel(nn_layernorm_args p)
 {
+    nn_cuda_begin();
     constexpr int RUNS = HELD ? HELD / E : 1;
     const dropout drop = residual_dropout(p);
     int64_t row = (int64_t)blockIdx.x * FORWARD_WARPS + (threadIdx.x >> 5);
@@ -385,6 +387,7 @@ template <typename T, int E, int HELD>
 static __global__ void __launch_bounds__(32 * BACKWARD_WARPS<HELD>)
     layernorm_bwd_kernel(nn_layernorm_args p, float *partial, int group, unsigned *arrived)
 {
+    nn_cuda_begin();
     constexpr int ROWS = BACKWARD_WARPS<HELD>;
     __shared__ __align__(16) float shared[ROWS * HELD * 32];
     column_sums<E, HELD> sums;
@@ -417,6 +420,7 @@ template <typename T, int E, int HELD>
 static __global__ void __launch_bounds__(32 * BACKWARD_WARPS<HELD>)
     modulate_bwd_kernel(nn_layernorm_args p)
 {
+    nn_cuda_begin();
     __shared__ __align__(16) float shared[BACKWARD_WARPS<HELD> * HELD * 32];
     const int64_t segment = blockIdx.x;
     column_sums<E, HELD> sums;
@@ -435,6 +439,7 @@ static __global__ void __launch_bounds__(32 * BACKWARD_WARPS<HELD>)
 template <typename T, int E>
 static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernorm_args p)
 {
+    nn_cuda_begin();
     const int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
     const dropout drop = residual_dropout(p);
@@ -477,6 +482,7 @@ static __global__ void __launch_bounds__(32 * WARPS) wide_bwd_kernel(nn_layernor
 template <typename T>
 static __global__ void __launch_bounds__(128) wide_columns_kernel(nn_layernorm_args p)
 {
+    nn_cuda_begin();
     const int64_t column = (int64_t)blockIdx.x * 128 + threadIdx.x, segment = blockIdx.y;
     if (column >= p.d) return;
     const dropout drop = residual_dropout(p);
@@ -536,8 +542,8 @@ template <typename T, int E, int HELD> static void forward(nn_cuda *cu, const nn
 {
     const int64_t most = (int64_t)cu->multiprocessors * FORWARD_BLOCKS<HELD>;
     const unsigned blocks = (unsigned)nn_cuda_min(nn_cuda_ceil_div(p->m, FORWARD_WARPS), most);
-    layernorm_fwd_kernel<T, E, HELD><<<blocks, 32 * FORWARD_WARPS, 0, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), "layernorm_fwd_kernel");
+    nn_cuda_launch(cu, "layernorm_fwd_kernel", layernorm_fwd_kernel<T, E, HELD>, blocks,
+                   32 * FORWARD_WARPS, 0, *p);
 }
 
 template <typename T> static void layernorm_fwd(nn_cuda *cu, const nn_layernorm_args *p)
@@ -557,14 +563,13 @@ void nn_cuda_layernorm_fwd(nn_backend *be, const nn_layernorm_args *p)
 template <typename T, int E> static void wide_backward(nn_cuda *cu, const nn_layernorm_args *p)
 {
     if (p->dx && p->m > 0) {
-        wide_bwd_kernel<T, E>
-            <<<(unsigned)nn_cuda_ceil_div(p->m, WARPS), 32 * WARPS, 0, cu->stream>>>(*p);
+        const unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, WARPS);
+        nn_cuda_launch(cu, "wide_bwd_kernel", wide_bwd_kernel<T, E>, blocks, 32 * WARPS, 0, *p);
     }
     if (p->scale ? p->dshift != NULL : (p->dw || p->db || p->dbias)) {
         dim3 grid((unsigned)nn_cuda_ceil_div(p->d, 128), p->scale ? (unsigned)p->segments : 1);
-        wide_columns_kernel<T><<<grid, 128, 0, cu->stream>>>(*p);
+        nn_cuda_launch(cu, "wide_columns_kernel", wide_columns_kernel<T>, grid, 128, 0, *p);
     }
-    nn_cuda_check(cu, cudaGetLastError(), "wide_bwd_kernel");
 }
 
 template <typename T, int E, int HELD>
@@ -572,16 +577,15 @@ static void held_backward(nn_cuda *cu, const nn_layernorm_args *p)
 {
     constexpr int ROWS = BACKWARD_WARPS<HELD>;
     if (p->scale) {
-        modulate_bwd_kernel<T, E, HELD><<<(unsigned)p->segments, 32 * ROWS, 0, cu->stream>>>(*p);
-        nn_cuda_check(cu, cudaGetLastError(), "modulate_bwd_kernel");
+        nn_cuda_launch(cu, "modulate_bwd_kernel", modulate_bwd_kernel<T, E, HELD>,
+                       (unsigned)p->segments, 32 * ROWS, 0, *p);
         return;
     }
     const int blocks = (int)nn_cuda_min(nn_cuda_ceil_div(p->m, ROWS), cu->multiprocessors);
     int group = 1; /* about the square root: as many groups as members */
     while (group * group < blocks) group++;
-    layernorm_bwd_kernel<T, E, HELD>
-        <<<blocks, 32 * ROWS, 0, cu->stream>>>(*p, (float *)cu->workspace, group, cu->counters);
-    nn_cuda_check(cu, cudaGetLastError(), "layernorm_bwd_kernel");
+    nn_cuda_launch(cu, "layernorm_bwd_kernel", layernorm_bwd_kernel<T, E, HELD>, blocks, 32 * ROWS,
+                   0, *p, (float *)cu->workspace, group, cu->counters);
 }
 
 template <typename T, int E, int HELD> static void backward(nn_cuda *cu, const nn_layernorm_args *p)
@@ -613,6 +617,7 @@ void nn_cuda_layernorm_bwd(nn_backend *be, const nn_layernorm_args *p)
 template <typename T>
 static __global__ void __launch_bounds__(32 * WARPS) normalize_fwd_kernel(nn_normalize_args p)
 {
+    nn_cuda_begin();
     int lane = threadIdx.x & 31;
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
@@ -632,6 +637,7 @@ static __global__ void __launch_bounds__(32 * WARPS) normalize_fwd_kernel(nn_nor
 template <typename T>
 static __global__ void __launch_bounds__(32 * WARPS) normalize_bwd_kernel(nn_normalize_args p)
 {
+    nn_cuda_begin();
     int lane = threadIdx.x & 31;
     int64_t row = (int64_t)blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= p.m) return;
@@ -657,11 +663,8 @@ void nn_cuda_normalize_fwd(nn_backend *be, const nn_normalize_args *p)
     nn_cuda *cu = nn_cuda_of(be);
     if (p->m == 0 || p->d == 0) return;
     unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, WARPS);
-    if (p->dtype == NN_BF16)
-        normalize_fwd_kernel<bf16><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p);
-    else
-        normalize_fwd_kernel<float><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), "normalize_fwd_kernel");
+    auto kernel = p->dtype == NN_BF16 ? normalize_fwd_kernel<bf16> : normalize_fwd_kernel<float>;
+    nn_cuda_launch(cu, "normalize_fwd_kernel", kernel, blocks, 32 * WARPS, 0, *p);
 }
 
 void nn_cuda_normalize_bwd(nn_backend *be, const nn_normalize_args *p)
@@ -669,9 +672,6 @@ void nn_cuda_normalize_bwd(nn_backend *be, const nn_normalize_args *p)
     nn_cuda *cu = nn_cuda_of(be);
     if (p->m == 0 || p->d == 0) return;
     unsigned blocks = (unsigned)nn_cuda_ceil_div(p->m, WARPS);
-    if (p->dtype == NN_BF16)
-        normalize_bwd_kernel<bf16><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p);
-    else
-        normalize_bwd_kernel<float><<<blocks, 32 * WARPS, 0, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), "normalize_bwd_kernel");
+    auto kernel = p->dtype == NN_BF16 ? normalize_bwd_kernel<bf16> : normalize_bwd_kernel<float>;
+    nn_cuda_launch(cu, "normalize_bwd_kernel", kernel, blocks, 32 * WARPS, 0, *p);
 }

@@ -7,6 +7,7 @@
  */
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
 #define SUM_ROWS 8 /* rows of threads that share a column's sum */
@@ -16,6 +17,7 @@
 template <typename F>
 static __global__ void __launch_bounds__(THREADS) row_map_kernel(int64_t m, int64_t d, F f)
 {
+    nn_cuda_begin();
     int64_t quads = (d + 3) / 4, step = (int64_t)gridDim.x * THREADS;
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < m * quads; i += step) {
         int64_t row = i / quads, column = (i - row * quads) * 4;
@@ -30,8 +32,7 @@ static void run_row_map(nn_cuda *cu, int64_t m, int64_t d, const char *what, F f
     int64_t work = m * ((d + 3) / 4);
     int blocks =
         (int)nn_cuda_min(nn_cuda_ceil_div(work, THREADS), (int64_t)cu->multiprocessors * 16);
-    row_map_kernel<<<blocks, THREADS, 0, cu->stream>>>(m, d, f);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, row_map_kernel<F>, blocks, THREADS, 0, m, d, f);
 }
 
 /* For group g of rows and each column: store(g, column, sum over k in [begin(g), end(g)) of
@@ -41,6 +42,7 @@ template <typename RANGE, typename TERM, typename STORE>
 static __global__ void __launch_bounds__(32 * SUM_ROWS)
     row_sum_kernel(int64_t d, RANGE range, TERM term, STORE store)
 {
+    nn_cuda_begin();
     __shared__ float shared[SUM_ROWS][33];
     int64_t column = (int64_t)blockIdx.y * 32 + threadIdx.x, group = blockIdx.x, from, to;
     range(group, from, to);
@@ -62,8 +64,8 @@ static void run_row_sum(nn_cuda *cu, int64_t groups, int64_t d, const char *what
 {
     if (groups == 0 || d == 0) return;
     dim3 grid((unsigned)groups, (unsigned)nn_cuda_ceil_div(d, 32)), threads(32, SUM_ROWS);
-    row_sum_kernel<<<grid, threads, 0, cu->stream>>>(d, range, term, store);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, row_sum_kernel<RANGE, TERM, STORE>, grid, threads, 0, d, range, term,
+                   store);
 }
 
 /* ---- row tables --------------------------------------------------------------------------------
@@ -99,6 +101,7 @@ static __global__ void __launch_bounds__(32 * SCATTER_WARPS)
     rows_bwd_kernel(TABLE *dtable, const T *dy, const int32_t *start, const int32_t *items,
                     int64_t sources, int64_t d, bool vec)
 {
+    nn_cuda_begin();
     int64_t s = (int64_t)blockIdx.x * SCATTER_WARPS + (threadIdx.x >> 5);
     int64_t column = (int64_t)blockIdx.y * 128 + (threadIdx.x & 31) * 4, there = d - column;
     if (s >= sources || there <= 0) return;
@@ -124,6 +127,7 @@ static __global__ void __launch_bounds__(32 * SCATTER_WARPS)
     popular_rows_bwd_kernel(TABLE *dtable, const T *dy, const int32_t *start, const int32_t *items,
                             int64_t d, bool vec)
 {
+    nn_cuda_begin();
     __shared__ float4 shared[SCATTER_WARPS][32];
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int64_t column = (int64_t)blockIdx.y * 128 + lane * 4, there = d - column;
@@ -151,14 +155,14 @@ template <typename T, typename TABLE> static void rows_bwd(nn_cuda *cu, const nn
     dim3 grid((unsigned)(popular ? p->sources : nn_cuda_ceil_div(p->sources, SCATTER_WARPS)),
               (unsigned)nn_cuda_ceil_div(p->d, 128));
     if (popular) {
-        popular_rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
-            (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->d, vec);
+        nn_cuda_launch(cu, "popular_rows_bwd_kernel", popular_rows_bwd_kernel<T, TABLE>, grid,
+                       32 * SCATTER_WARPS, 0, (TABLE *)p->dtable, (const T *)p->dy,
+                       p->inverse_start, p->inverse_items, p->d, vec);
     } else {
-        rows_bwd_kernel<<<grid, 32 * SCATTER_WARPS, 0, cu->stream>>>(
-            (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items, p->sources,
-            p->d, vec);
+        nn_cuda_launch(cu, "rows_bwd_kernel", rows_bwd_kernel<T, TABLE>, grid, 32 * SCATTER_WARPS,
+                       0, (TABLE *)p->dtable, (const T *)p->dy, p->inverse_start, p->inverse_items,
+                       p->sources, p->d, vec);
     }
-    nn_cuda_check(cu, cudaGetLastError(), "rows_bwd_kernel");
 }
 
 void nn_cuda_rows_fwd(nn_backend *be, const nn_rows_args *p)
