@@ -392,6 +392,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(THREADS, tile<T, HD>::FORWARD_BLOCKS)
     attention_fwd_mma_kernel(nn_attention_args p)
 {
+    nn_cuda_begin();
     constexpr int LD = tile<T, HD>::LD, SIZE = KEYS * LD;
     extern __shared__ float4 shared_raw[];
     __shared__ uint32_t seen_all[2][2];
@@ -686,6 +687,7 @@ template <typename T, int HD>
 static __global__ void __launch_bounds__(THREADS, tile<T, HD>::BACKWARD_BLOCKS)
     attention_bwd_mma_kernel(nn_attention_args p, int64_t unit, float4 *sums, int64_t sums_stride)
 {
+    nn_cuda_begin();
     constexpr int LD = tile<T, HD>::LD, QUERIES = tile<T, HD>::QUERIES;
     constexpr int SCORES = OWN * tile<T, HD>::SCORES_LD, SUMS = HD * QUERIES / 4;
     extern __shared__ float4 shared_raw[];
@@ -822,8 +824,7 @@ template <typename T, int HD> static bool mma_fwd(nn_cuda *cu, const nn_attentio
     nn_cuda_check(
         cu, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), what);
     dim3 grid((unsigned)(p->sequences * p->heads), (unsigned)nn_cuda_ceil_div(p->longest_q, OWN));
-    kernel<<<grid, THREADS, BYTES, cu->stream>>>(*p);
-    nn_cuda_check(cu, cudaGetLastError(), what);
+    nn_cuda_launch(cu, what, kernel, grid, THREADS, BYTES, *p);
     return true;
 }
 
@@ -863,8 +864,7 @@ template <typename T, int HD> static bool mma_bwd(nn_cuda *cu, const nn_attentio
     }
     for (int64_t unit = 0; unit < units; unit += at_once) {
         unsigned blocks = (unsigned)nn_cuda_min(at_once, units - unit);
-        kernel<<<blocks, THREADS, BYTES, cu->stream>>>(*p, unit, sums, stride);
-        nn_cuda_check(cu, cudaGetLastError(), what);
+        nn_cuda_launch(cu, what, kernel, blocks, THREADS, BYTES, *p, unit, sums, stride);
     }
     if (own) nn_cuda_check(cu, cudaFreeAsync(own, cu->stream), what);
     return true;

@@ -17,6 +17,7 @@
 #include "nn/cuda/cuda_backend.cuh"
 #include "nn/cuda/cuda_device.cuh"
 #include "nn/cuda/cuda_gemm_finish.cuh"
+#include "nn/cuda/cuda_launch.cuh"
 #include "nn/cuda/cuda_mma.cuh"
 #include "nn/cuda/cuda_wgmma.cuh"
 
@@ -232,6 +233,7 @@ template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
 static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
     gemm_single_kernel(single_args g)
 {
+    nn_cuda_begin();
     constexpr int STAGE = tile_shape<B_MN>::BYTES;
     extern __shared__ __align__(128) char shared[];
     const uint32_t base = shared_address(shared);
@@ -289,6 +291,7 @@ static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
 static __global__ void __launch_bounds__(256)
     add_splits_kernel(float *c, const float *parts, int splits, int64_t n, float accumulate)
 {
+    nn_cuda_begin();
     const int64_t i = 4 * ((int64_t)blockIdx.x * 256 + threadIdx.x);
     if (i >= n) return;
     float4 sum = load4(parts + i);
@@ -317,8 +320,7 @@ static void run_tiles(nn_cuda *cu, single_args *g)
     g->tiles_n = nn_cuda_ceil_div(g->to.n, COLUMNS);
     const dim3 blocks((unsigned)(nn_cuda_ceil_div(g->to.m, ROWS) * g->tiles_n),
                       (unsigned)g->splits);
-    kernel<<<blocks, ROWS * 2, BYTES, cu->stream>>>(*g);
-    nn_cuda_check(cu, cudaGetLastError(), "gemm_single_kernel");
+    nn_cuda_launch(cu, "gemm_single_kernel", kernel, blocks, ROWS * 2, BYTES, *g);
 }
 
 static int64_t tiles_of(const single_args *g, int rows)
@@ -382,9 +384,8 @@ static void run_weight_gradient(nn_cuda *cu, single_args *g)
     }
     run<true, true, NN_ACT_NONE, false>(cu, g);
     if (g->splits == 1) return;
-    add_splits_kernel<<<(unsigned)nn_cuda_ceil_div(n, 1024), 256, 0, cu->stream>>>(
-        c, g->to.c, g->splits, n, accumulate);
-    nn_cuda_check(cu, cudaGetLastError(), "add_splits_kernel");
+    nn_cuda_launch(cu, "add_splits_kernel", add_splits_kernel, (unsigned)nn_cuda_ceil_div(n, 1024),
+                   256, 0, c, g->to.c, g->splits, n, accumulate);
 }
 
 bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *g)
