@@ -35,7 +35,7 @@ ARCH     := $(shell uname -m)
 
 # The numbers of metrics/ and motion/ must not depend on whether a compiler fuses a multiply and an add.
 CFLAGS_metrics := -ffp-contract=off
-CFLAGS_motion  := -ffp-contract=off
+CFLAGS_motion  := -ffp-contract=off -fno-math-errno -fno-trapping-math
 CFLAGS_core    := -Wconversion -Wno-sign-conversion
 # nn/cpu is compiled for AVX2 machines and says so when it meets another (nn/cpu/cpu_backend.c).
 CFLAGS_nn      := $(if $(filter x86_64,$(ARCH)),-march=x86-64-v3) -fno-math-errno -fno-trapping-math \

@@ -11,9 +11,14 @@
 /* PyTorch's vector norm of three floats on a machine with FMA, and its cross product below, round
  * as these fused operations do (checked on 20,000 random rows: equal in every bit); its plain sums
  * do not fuse. */
+static inline float norm(float x, float y, float z)
+{
+    return sqrtf(fmaf(z, z, fmaf(y, y, x * x)));
+}
+
 static float norm3(const float v[3])
 {
-    return sqrtf(fmaf(v[2], v[2], fmaf(v[1], v[1], v[0] * v[0])));
+    return norm(v[0], v[1], v[2]);
 }
 
 static float at_least_tiny(float n)
@@ -21,21 +26,19 @@ static float at_least_tiny(float n)
     return n > 1e-12f ? n : 1e-12f;
 }
 
-/* The quaternion of a rotation. */
-static inline __attribute__((always_inline)) void quaternion(const float aa[3], float *w, float *x,
-                                                             float *y, float *z)
+/* What turns a rotation's axis-angle into its quaternion's vector: sin(theta / 2) / theta. */
+static inline float half_sinc(float theta, float sine)
 {
-    float theta = norm3(aa);
-    float sine;
-    sincosf(theta * 0.5f, &sine, w); /* the bits of sinf and cosf */
-    float s = theta < 1e-6f ? 0.5f - (theta * theta) / 48.0f : sine / theta;
-    *x = aa[0] * s, *y = aa[1] * s, *z = aa[2] * s;
+    const bool small = theta < 1e-6f;
+    const float near = 0.5f - (theta * theta) / 48.0f, far = sine / (small ? 1.0f : theta);
+    return small ? near : far;
 }
 
 void motion_aa_to_matrix(const float aa[3], float r[9])
 {
-    float w, x, y, z;
-    quaternion(aa, &w, &x, &y, &z);
+    float theta = norm3(aa), sine, w;
+    sincosf(theta * 0.5f, &sine, &w); /* the bits of sinf and cosf */
+    float s = half_sinc(theta, sine), x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
     float two_s = 2.0f / (w * w + x * x + y * y + z * z);
     r[0] = 1.0f - two_s * (y * y + z * z);
     r[1] = two_s * (x * y - z * w);
@@ -57,13 +60,19 @@ void motion_aa_to_6d(const float aa[3], float d[6])
 
 enum { BLOCK = 24 };
 
-/* motion_aa_to_6d of up to BLOCK rotations, operation by operation the same: what waits for sine
- * and cosine first, then what a compiler does for several at a time. */
+/* motion_aa_to_6d of up to BLOCK rotations, operation by operation the same: sines and cosines one
+ * by one, all else in loops that a compiler does for several at a time. */
 static inline __attribute__((always_inline)) void six_of_block(const float *aa, int n, float *d)
 {
-    float w[BLOCK], x[BLOCK], y[BLOCK], z[BLOCK], six[6][BLOCK];
-    for (int i = 0; i < n; i++) quaternion(aa + 3 * i, &w[i], &x[i], &y[i], &z[i]);
-    for (int i = n; i < BLOCK; i++) w[i] = x[i] = y[i] = z[i] = 1;
+    float w[BLOCK], x[BLOCK], y[BLOCK], z[BLOCK], theta[BLOCK], sine[BLOCK], six[6][BLOCK];
+    for (int i = n; i < BLOCK; i++) w[i] = x[i] = y[i] = z[i] = sine[i] = 1;
+    for (int i = 0; i < n; i++) x[i] = aa[3 * i], y[i] = aa[3 * i + 1], z[i] = aa[3 * i + 2];
+    for (int i = 0; i < BLOCK; i++) theta[i] = norm(x[i], y[i], z[i]);
+    for (int i = 0; i < n; i++) sincosf(theta[i] * 0.5f, &sine[i], &w[i]);
+    for (int i = 0; i < BLOCK; i++) {
+        const float s = half_sinc(theta[i], sine[i]);
+        x[i] *= s, y[i] *= s, z[i] *= s;
+    }
     for (int i = 0; i < BLOCK; i++) {
         const float two_s = 2.0f / (w[i] * w[i] + x[i] * x[i] + y[i] * y[i] + z[i] * z[i]);
         six[0][i] = 1.0f - two_s * (y[i] * y[i] + z[i] * z[i]);
