@@ -96,6 +96,7 @@ static __device__ __forceinline__ uint32_t pack(float low, float high)
     return *reinterpret_cast<const uint32_t *>(&two);
 }
 
+/* An f32 as the sum of two tf32; of the second, products cut off the last bits. */
 static __device__ __forceinline__ void split_word(uint32_t &high, uint32_t &low, uint32_t word)
 {
     const float x = __uint_as_float(word), rounded = to_tf32(x);
@@ -202,6 +203,7 @@ static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const 
     }
 }
 
+/* In single precision, both products of 8 at once. */
 template <int COLUMNS>
 static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const split_left (&a)[2],
                                               const single *b, int ld)
