@@ -34,18 +34,24 @@ static inline float half_sinc(float theta, float sine)
     return small ? near : far;
 }
 
-void motion_aa_to_matrix(const float aa[3], float r[9])
+/* The first two rows of a quaternion's matrix; two_s is 2 over its square. */
+static inline void first_rows(float r[6], float two_s, float w, float x, float y, float z)
 {
-    float theta = norm3(aa), sine, w;
-    sincosf(theta * 0.5f, &sine, &w); /* the bits of sinf and cosf */
-    float s = half_sinc(theta, sine), x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
-    float two_s = 2.0f / (w * w + x * x + y * y + z * z);
     r[0] = 1.0f - two_s * (y * y + z * z);
     r[1] = two_s * (x * y - z * w);
     r[2] = two_s * (x * z + y * w);
     r[3] = two_s * (x * y + z * w);
     r[4] = 1.0f - two_s * (x * x + z * z);
     r[5] = two_s * (y * z - x * w);
+}
+
+void motion_aa_to_matrix(const float aa[3], float r[9])
+{
+    float theta = norm3(aa), sine, w;
+    sincosf(theta * 0.5f, &sine, &w); /* the bits of sinf and cosf */
+    float s = half_sinc(theta, sine), x = aa[0] * s, y = aa[1] * s, z = aa[2] * s;
+    float two_s = 2.0f / (w * w + x * x + y * y + z * z);
+    first_rows(r, two_s, w, x, y, z);
     r[6] = two_s * (x * z - y * w);
     r[7] = two_s * (y * z + x * w);
     r[8] = 1.0f - two_s * (x * x + y * y);
@@ -75,12 +81,9 @@ static inline __attribute__((always_inline)) void six_of_block(const float *aa, 
     }
     for (int i = 0; i < BLOCK; i++) {
         const float two_s = 2.0f / (w[i] * w[i] + x[i] * x[i] + y[i] * y[i] + z[i] * z[i]);
-        six[0][i] = 1.0f - two_s * (y[i] * y[i] + z[i] * z[i]);
-        six[1][i] = two_s * (x[i] * y[i] - z[i] * w[i]);
-        six[2][i] = two_s * (x[i] * z[i] + y[i] * w[i]);
-        six[3][i] = two_s * (x[i] * y[i] + z[i] * w[i]);
-        six[4][i] = 1.0f - two_s * (x[i] * x[i] + z[i] * z[i]);
-        six[5][i] = two_s * (y[i] * z[i] - x[i] * w[i]);
+        float r[6];
+        first_rows(r, two_s, w[i], x[i], y[i], z[i]);
+        for (int k = 0; k < 6; k++) six[k][i] = r[k];
     }
     for (int i = 0; i < n; i++)
         for (int k = 0; k < 6; k++) d[6 * i + k] = six[k][i];
