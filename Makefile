@@ -33,7 +33,8 @@ OPENMP   ?= -fopenmp
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(SAN) $(OPENMP) -MMD -MP
 ARCH     := $(shell uname -m)
 
-# The numbers of metrics/ and motion/ must not depend on whether a compiler fuses a multiply and an add.
+# The numbers of metrics/ and motion/ must not depend on whether a compiler fuses a multiply and an add. Without errno
+# and traps it takes motion/'s square roots and quotients several at a time; their bits stay.
 CFLAGS_metrics := -ffp-contract=off
 CFLAGS_motion  := -ffp-contract=off -fno-math-errno -fno-trapping-math
 CFLAGS_core    := -Wconversion -Wno-sign-conversion

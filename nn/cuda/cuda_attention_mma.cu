@@ -23,6 +23,8 @@
  */
 #include "nn/cuda/cuda_attention.cuh"
 
+#include <type_traits>
+
 #define WARPS 8
 #define THREADS (32 * WARPS)
 #define OWN (16 * WARPS) /* rows of a block: queries forward, keys backward */
@@ -35,10 +37,8 @@ struct single {
     float value;
 };
 
-template <typename T> static constexpr bool IS_TF32 = sizeof(T) == 4;
-template <> constexpr bool IS_TF32<single> = false;
-template <typename T> static constexpr bool IS_SINGLE = false;
-template <> constexpr bool IS_SINGLE<single> = true;
+template <typename T> static constexpr bool IS_TF32 = std::is_same_v<T, float>;
+template <typename T> static constexpr bool IS_SINGLE = std::is_same_v<T, single>;
 
 /* A tile's sizes in elements. */
 template <typename T, int HD> struct tile {

@@ -1,5 +1,5 @@
 /* nn/cuda/cuda_attention_simt.cu: attention in plain f32 arithmetic for any head dimension up to
- * 128.
+ * 128: where rows cannot be moved 16 bytes at a time, which the tensor cores' kernels want.
  *
  * A block of 4 warps owns 64 rows of one head of one sequence; warp w owns rows 16 w .. 16 w + 15
  * in every product. Tiles lie in shared memory as f32, row-major with 4 floats of padding (rows

@@ -223,9 +223,8 @@ static __device__ __forceinline__ void multiply_round(float (&part)[COLUMNS / 2]
 /* A block of 128 threads for each 64 rows computes one ROWS x COLUMNS tile of op(a) op(b), or in
  * blockIdx.y the part of its sums that belongs to a split. The right operand is shared: its next
  * tile waits in registers, and becomes bf16 in shared memory while the tensor cores work. The left
- * one is each warp's own and never leaves its registers. (With both in shared memory it took as
- * long: neither that nor the tensor cores, at two fifths of their rate, bound it; probably the
- * turns that a warpgroup takes at multiplying, adding and converting do.) Blocks share a
+ * one is each warp's own and never leaves its registers. (What its time goes to is in
+ * tests/perf/results/omnime_bounds.md; with both in shared memory it took as long.) Blocks share a
  * multiprocessor, so that some convert while others multiply. Moves a and b once for every tile
  * that needs them (from L2 after the first), the result out once.
  */
