@@ -39,7 +39,6 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
 {
     nn_cuda_begin();
     constexpr int X_BYTES = ROWS * ROW_BYTES, STAGE = X_BYTES + COLUMNS * ROW_BYTES;
-    static_assert(ROWS / 16 * sizeof(finish_scratch) <= STAGES * STAGE, "the scratch fits");
     extern __shared__ char shared[];
     /* Tiles begin at multiples of 1024, as their swizzle wants. */
     const uint32_t base = (shared_address(shared) + 1023) & ~1023u;
@@ -84,45 +83,11 @@ static __global__ void __launch_bounds__(ROWS * 2 + PRODUCERS, 2)
         if (step > 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + 8 * ((step - 1) % STAGES));
     }
     wgmma_wait(sum);
-    /* Tiles are not read any more, by any warpgroup: the scratch lies over them. */
-    asm volatile("bar.sync 1, %0;" ::"n"(ROWS * 2) : "memory");
-    finish_scratch *scratch =
-        (finish_scratch *)(shared + (base - shared_address(shared))) + threadIdx.x / 32;
-    finish<COLUMNS, ACT, LEARNS>(sum, to, scratch, row0 + group * 64, column0);
+    finish<COLUMNS, ACT, LEARNS, false, 2>(sum, to, row0 + group * 64, column0);
 }
 
 /* ---- on the host -------------------------------------------------------------------------------
  */
-
-typedef CUresult encode_function(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                 const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                 const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                 CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* The driver is not linked, so that the program starts where there is none. */
-bool nn_cuda_tensor_maps_open(nn_cuda *cu)
-{
-    cudaDriverEntryPointQueryResult found;
-    cu->encode_tensor_map = NULL;
-    cudaError_t code = cudaGetDriverEntryPointByVersion(
-        "cuTensorMapEncodeTiled", &cu->encode_tensor_map, 12000, cudaEnableDefault, &found);
-    if (code != cudaSuccess) cudaGetLastError();
-    return code == cudaSuccess && found == cudaDriverEntryPointSuccess;
-}
-
-/* (rows, columns), read as boxes of `box` rows of DEPTH columns, rounded to tf32 on their way. */
-static bool describe(nn_cuda *cu, CUtensorMap *map, const void *p, int64_t rows, int64_t columns,
-                     int box)
-{
-    const cuuint64_t sizes[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
-    const cuuint64_t strides[1] = {(cuuint64_t)columns * sizeof(float)};
-    const cuuint32_t boxes[2] = {DEPTH, (cuuint32_t)box}, steps[2] = {1, 1};
-    return ((encode_function *)cu->encode_tensor_map)(
-               map, CU_TENSOR_MAP_DATA_TYPE_TFLOAT32, 2, (void *)p, sizes, strides, boxes, steps,
-               CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
 
 typedef struct forward_call {
     nn_cuda *cu;
@@ -205,8 +170,8 @@ bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *g)
         return false;
     forward_call call = {cu, g, 0, 0, {}};
     choose_tile(&call);
-    if (!describe(cu, &call.map.x, g->a, g->m, g->k, call.rows) ||
-        !describe(cu, &call.map.w, g->b, g->n, g->k, call.columns))
+    if (!nn_cuda_tensor_map_tf32(cu, &call.map.x, g->a, g->m, g->k, call.rows, DEPTH) ||
+        !nn_cuda_tensor_map_tf32(cu, &call.map.w, g->b, g->n, g->k, call.columns, DEPTH))
         return false;
     by_activation(&call);
     return true;

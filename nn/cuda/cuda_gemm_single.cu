@@ -10,6 +10,9 @@
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
  * products at most, small ones first, and ordinary additions, which round, do the rest.
  *
+ * Operands come by tensor copies, so their rows begin at multiples of 16 bytes; others take another
+ * way (cuda_gemm.cu).
+ *
  * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
  * any batch. Only products of weight gradients, long in k and small in m and n, are split along k;
  * their parts are added in order by a second kernel.
@@ -19,271 +22,407 @@
 #include "nn/cuda/cuda_gemm_finish.cuh"
 #include "nn/cuda/cuda_launch.cuh"
 #include "nn/cuda/cuda_mma.cuh"
+#include "nn/cuda/cuda_tma.cuh"
 #include "nn/cuda/cuda_wgmma.cuh"
 
 #include <limits.h>
 
-#define STEP 16  /* of one round of products along k */
-#define DEPTH 32 /* of a tile along k */
-#define COLUMNS 64
+#define CONSUMERS 256  /* threads that multiply: a warpgroup for each 64 rows of a tile */
+#define CONVERTERS 128 /* threads that make the right operand bf16 */
+#define ASKERS 128     /* a warpgroup, of which one thread works: it asks for operands */
+#define ROWS 128       /* of a tile; it has 64 or 128 columns */
+#define STEP 16        /* of a round along k */
 #define MOST_SPLITS 32
+/* 65,536 registers for 512 threads are 128 each; those who multiply take some of the others'. */
+#define CONSUMER_REGISTERS 184
+#define OTHER_REGISTERS 72
 
 typedef struct single_args {
-    const float *a, *b;
     int64_t k;
-    int64_t a_stride, b_stride; /* of stored rows, in elements */
-    bool vec_a, vec_b;          /* rows can be read 16 bytes at a time */
-    int64_t k_split;            /* of one part of the sum, a multiple of DEPTH */
-    int splits;
-    int64_t tiles_n;
+    int64_t k_split; /* of one part of the sum, a multiple of 2 STEP */
+    int splits, tiles_n, tiles;
     finish_args to; /* m and n stand here */
 } single_args;
 
-/* ---- tiles in shared memory --------------------------------------------------------------------
- */
+/* The operands as they are stored. */
+typedef struct single_maps {
+    CUtensorMap a, b;
+} single_maps;
 
-/* A tile of the right operand, COLUMNS x DEPTH in core matrices (cuda_wgmma.cuh), its three parts
- * one behind the other. MN: stored with k as its rows. The strides are padded for how `store`
- * spreads a warp over the tile. */
-template <bool MN> struct tile_shape {
-    static constexpr int ALONG_MN = MN ? 144 : 128;
-    static constexpr int ALONG_K = COLUMNS / 8 * ALONG_MN + (MN ? 0 : 32);
-    static constexpr int PART_BYTES = DEPTH / 8 * ALONG_K;
-    static constexpr int BYTES = 3 * PART_BYTES;
+/* What a block has to do: every gridDim.x-th of all tiles and splits. One is a tile of the result,
+ * or the part of its sums that belongs to a split. */
+template <int N> struct single_work {
+    int index, row0, column0, k0, split;
+    int rounds; /* an even number; past the end there are zeros */
+
+    __device__ __forceinline__ explicit single_work(const single_args &g)
+    {
+        index = blockIdx.x;
+        start(g);
+    }
+    __device__ __forceinline__ bool some(const single_args &g) const
+    {
+        return index < g.tiles * g.splits;
+    }
+    __device__ __forceinline__ void next(const single_args &g)
+    {
+        index += gridDim.x;
+        start(g);
+    }
+    __device__ __forceinline__ void start(const single_args &g)
+    {
+        const int tile = index % g.tiles;
+        split = index / g.tiles;
+        row0 = tile / g.tiles_n * ROWS;
+        column0 = tile % g.tiles_n * N;
+        k0 = (int)(split * g.k_split);
+        rounds = ((int)min(g.k_split, g.k - k0) + 2 * STEP - 1) / (2 * STEP) * 2;
+    }
 };
 
-/* Eight f32 as bf16 in three parts, two in a word. */
-static __device__ __forceinline__ void split(uint32_t (&words)[3][4], const float (&x)[8])
+/* ---- a round in shared memory ------------------------------------------------------------------
+ *
+ * Sums may take their terms in any order. Where the left operand is k-major, a round's STEP terms
+ * stand in both operands in the one in which four neighbours in memory are what a lane multiplies:
+ * the four with number t take the places 2t, 2t + 1, 2t + 8 and 2t + 9.
+ */
+
+template <bool A_MN> static __device__ __forceinline__ int place_of(int k)
 {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        float u = x[2 * i], v = x[2 * i + 1];
-#pragma unroll
-        for (int p = 0; p < 3; p++) {
-            const __nv_bfloat162 low = __floats2bfloat162_rn(u, v);
-            const uint32_t w = *reinterpret_cast<const uint32_t *>(&low);
-            words[p][i] = w;
-            u -= __uint_as_float(w << 16);
-            v -= __uint_as_float(w & 0xffff0000u);
-        }
-    }
+    return A_MN ? k : k / 4 * 2 + k % 2 + k % 4 / 2 * 8;
 }
 
-/* Each part of `words` to the same place of its part of a tile. */
-static __device__ __forceinline__ void store_parts(uint32_t to, int part_bytes,
-                                                   const uint32_t (&words)[3][4])
-{
-#pragma unroll
-    for (int p = 0; p < 3; p++)
-        asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(to + p * part_bytes),
-                     "r"(words[p][0]), "r"(words[p][1]), "r"(words[p][2]), "r"(words[p][3])
-                     : "memory");
-}
+/* What a round has: the left operand as it is stored, ROWS x STEP or STEP x ROWS in boxes of 32
+ * rows, swizzled; the right one so too, N x STEP or STEP x N; and that one's three parts one behind
+ * the other, in core matrices (cuda_wgmma.cuh), whose stride is padded for how `convert` spreads a
+ * warp over it. Of each there are STAGES, side by side. */
+template <bool B_MN, int N> struct round_shape {
+    static constexpr int STAGES = N == 128 ? 7 : 10;
+    static constexpr int LEFT = ROWS * STEP * 4, RIGHT = N * STEP * 4;
+    static constexpr int ALONG_MN = B_MN ? 144 : 128;
+    static constexpr int ALONG_K = N / 8 * ALONG_MN;
+    static constexpr int PART = STEP / 8 * ALONG_K;
+    static constexpr int RIGHT_AT = STAGES * LEFT, PARTS_AT = RIGHT_AT + STAGES * RIGHT;
+    static constexpr int BARRIERS_AT = PARTS_AT + STAGES * 3 * PART;
+    static constexpr int BYTES = BARRIERS_AT + 3 * STAGES * 8;
+};
 
-/* How THREADS threads take a tile of the right operand: pieces of eight elements along what is
- * contiguous in memory. In a k-major tile four lanes share a row, in an mn-major one eight share an
- * index of k. Rows past the end are the last one's: what comes of them is never stored. */
-template <bool MN, int THREADS> struct right_operand {
-    typedef tile_shape<MN> shape;
-    static constexpr int PIECES = COLUMNS * DEPTH / 8 / THREADS;
-    static constexpr int LANES = (MN ? COLUMNS : DEPTH) / 8; /* pieces side by side */
-    const float *at[PIECES];                                 /* of the next tile */
-    int64_t step;                                            /* from a tile to the next */
-    int left, there; /* of k from the next tile on; MN: of the piece's rows */
-    bool whole;      /* pieces are read 16 bytes at a time, while k lasts */
-    float x[PIECES][8];
+/* Where a thread stands in the ring of stages: which is next, and how often it has come round. */
+template <typename SHAPE> struct single_ring {
+    uint32_t base;
+    int stage, turn;
 
-    __device__ __forceinline__ void start(const float *from, int64_t stride, int64_t row0,
-                                          int64_t rows, int64_t k0, int64_t k_end, bool vec)
+    __device__ __forceinline__ uint32_t left() const { return base + stage * SHAPE::LEFT; }
+    __device__ __forceinline__ uint32_t right() const
     {
-        const int along = threadIdx.x % LANES * 8;
-        step = MN ? DEPTH * stride : DEPTH;
-        left = (int)(k_end - k0);
-        there = MN ? (int)(rows - row0) - along : 8;
-        whole = vec && (!MN || row0 + COLUMNS <= rows);
-#pragma unroll
-        for (int i = 0; i < PIECES; i++) {
-            const int64_t across = (threadIdx.x + i * THREADS) / LANES;
-            const int64_t row = row0 + across < rows ? row0 + across : rows - 1;
-            at[i] = MN ? from + (k0 + across) * stride + row0 + along
-                       : from + row * stride + k0 + along;
-        }
+        return base + SHAPE::RIGHT_AT + stage * SHAPE::RIGHT;
     }
-
-    /* Reads the next tile; 0 where there is nothing. */
-    __device__ __forceinline__ void load()
+    __device__ __forceinline__ uint32_t parts() const
     {
-#pragma unroll
-        for (int i = 0; i < PIECES; i++) {
-            float4 u, v;
-            if (whole && left >= DEPTH) {
-                u = load4(at[i]), v = load4(at[i] + 4);
-            } else {
-                const int piece = threadIdx.x + i * THREADS;
-                const int n = !MN ? left - piece % LANES * 8 : piece / LANES < left ? there : 0;
-                u = load4_part(at[i], n, false), v = load4_part(at[i] + 4, n - 4, false);
-            }
-            x[i][0] = u.x, x[i][1] = u.y, x[i][2] = u.z, x[i][3] = u.w;
-            x[i][4] = v.x, x[i][5] = v.y, x[i][6] = v.z, x[i][7] = v.w;
-            at[i] += step;
-        }
-        left -= DEPTH;
+        return base + SHAPE::PARTS_AT + stage * 3 * SHAPE::PART;
     }
-
-    __device__ __forceinline__ void store(uint32_t tile) const
+    /* Barriers: operands have come; the right one is converted; all has been multiplied. */
+    __device__ __forceinline__ uint32_t came() const
     {
-#pragma unroll
-        for (int i = 0; i < PIECES; i++) {
-            const int piece = threadIdx.x + i * THREADS;
-            const int row = MN ? piece % LANES * 8 : piece / LANES;
-            const int k = MN ? piece / LANES : piece % LANES * 8;
-            const uint32_t to =
-                row / 8 * shape::ALONG_MN + k / 8 * shape::ALONG_K + (MN ? k % 8 : row % 8) * 16;
-            uint32_t words[3][4];
-            split(words, x[i]);
-            store_parts(tile + to, shape::PART_BYTES, words);
-        }
+        return base + SHAPE::BARRIERS_AT + stage * 8;
+    }
+    __device__ __forceinline__ uint32_t full() const { return came() + SHAPE::STAGES * 8; }
+    __device__ __forceinline__ uint32_t empty() const { return came() + 2 * SHAPE::STAGES * 8; }
+    __device__ __forceinline__ void advance()
+    {
+        if (++stage == SHAPE::STAGES) stage = 0, turn++;
     }
 };
 
-/* ---- the left operand --------------------------------------------------------------------------
- */
-
-/* A lane's part of the left operand, which goes from memory to registers: of its warp's 16 rows and
- * of every STEP along k, rows g and g + 8 at k 2t, 2t + 1, 2t + 8 and 2t + 9, in the order of
- * cuda_mma.cuh's words (g = lane / 4, t = lane % 4). MN: stored with k as its rows. */
-template <bool MN> struct left_operand {
-    const float *at[2]; /* rows g and g + 8, or the last one, at k 2t of the next round */
-    int64_t stride;
-    int left;   /* of k from the next round on */
-    bool whole; /* pairs are read at once, while k lasts */
-
-    __device__ __forceinline__ void start(const float *from, int64_t from_stride, int64_t row,
-                                          int64_t rows, int64_t k, int64_t k_end, bool vec)
-    {
-        const int lane = threadIdx.x & 31;
-        stride = from_stride;
-        left = (int)(k_end - k);
-        whole = MN || vec;
-        k += lane % 4 * 2;
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const int64_t mine = row + lane / 4 + 8 * i < rows ? row + lane / 4 + 8 * i : rows - 1;
-            at[i] = MN ? from + k * stride + mine : from + mine * stride + k;
-        }
-    }
-
-    /* The eight of the next round; 0 where there is nothing. */
-    __device__ __forceinline__ void load(float (&x)[8])
-    {
-        const int64_t next = MN ? stride : 1; /* from k to k + 1 */
-        if (whole && left >= STEP) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float *p = at[i % 2] + i / 2 * 8 * next;
-                const float2 v =
-                    MN ? make_float2(p[0], p[next]) : *reinterpret_cast<const float2 *>(p);
-                x[2 * i] = v.x, x[2 * i + 1] = v.y;
-            }
-        } else {
-            const int mine = left - (int)(threadIdx.x & 3) * 2;
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float *p = at[i % 2] + i / 2 * 8 * next;
-                x[2 * i] = mine > i / 2 * 8 ? p[0] : 0.f;
-                x[2 * i + 1] = mine > i / 2 * 8 + 1 ? p[next] : 0.f;
-            }
-        }
-        at[0] += STEP * next;
-        at[1] += STEP * next;
-        left -= STEP;
-    }
-};
-
-/* ---- kernels -----------------------------------------------------------------------------------
- */
-
-/* The products of one round, the small ones first; `b` is where the right operand's round lies. */
-template <bool B_MN>
-static __device__ __forceinline__ void multiply_round(float (&part)[COLUMNS / 2],
-                                                      const uint32_t (&a)[3][4], uint32_t b)
+/* Two f32 as bf16 in three parts, each part in a word. */
+static __device__ __forceinline__ void split(uint32_t &w0, uint32_t &w1, uint32_t &w2, float u,
+                                             float v)
 {
-    typedef tile_shape<B_MN> shape;
-    auto at = [&](int p) {
-        return wgmma_descriptor(b + p * shape::PART_BYTES, shape::ALONG_K, shape::ALONG_MN);
+    auto part = [&]() {
+        const __nv_bfloat162 pair = __floats2bfloat162_rn(u, v);
+        const uint32_t w = *reinterpret_cast<const uint32_t *>(&pair);
+        u -= __uint_as_float(w << 16);
+        v -= __uint_as_float(w & 0xffff0000u);
+        return w;
     };
-    wgmma_bf16<true, B_MN>(part, a[2], at(0));
-    wgmma_bf16<false, B_MN>(part, a[0], at(2));
-    wgmma_bf16<false, B_MN>(part, a[1], at(1));
-    wgmma_bf16<false, B_MN>(part, a[1], at(0));
-    wgmma_bf16<false, B_MN>(part, a[0], at(1));
-    wgmma_bf16<false, B_MN>(part, a[0], at(0));
+    w0 = part(), w1 = part(), w2 = part();
 }
 
-/* A block of 128 threads for each 64 rows computes one ROWS x COLUMNS tile of op(a) op(b), or in
- * blockIdx.y the part of its sums that belongs to a split. The right operand is shared: its next
- * tile waits in registers, and becomes bf16 in shared memory while the tensor cores work. The left
- * one is each warp's own and never leaves its registers. (What its time goes to is in
- * tests/perf/results/omnime_bounds.md; with both in shared memory it took as long.) Blocks share a
- * multiprocessor, so that some convert while others multiply. Moves a and b once for every tile
- * that needs them (from L2 after the first), the result out once.
+static __device__ __forceinline__ float4 load_shared4(uint32_t from)
+{
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(from)
+                 : "memory");
+    return v;
+}
+
+static __device__ __forceinline__ float2 load_shared2(uint32_t from)
+{
+    float2 v;
+    asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(from) : "memory");
+    return v;
+}
+
+/* ---- those who bring operands ------------------------------------------------------------------
  */
-template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
-static __global__ void __launch_bounds__(ROWS * 2, ROWS == 64 ? 3 : 2)
-    gemm_single_kernel(single_args g)
+
+/* A thread's share of a round of the right operand, from how it is stored to three parts. */
+template <bool A_MN, bool B_MN, int N>
+static __device__ __forceinline__ void convert(uint32_t from, uint32_t to)
+{
+    typedef round_shape<B_MN, N> shape;
+    constexpr int LANES = (B_MN ? N : STEP) / 4; /* that share a row of what is stored */
+    constexpr int ACROSS = CONVERTERS / LANES, PIECES = N * STEP / 4 / CONVERTERS;
+    const int q = threadIdx.x % CONVERTERS, along = q % LANES, across = q / LANES;
+    float4 x[PIECES];
+#pragma unroll
+    for (int i = 0; i < PIECES; i++) x[i] = load_shared4(from + (q + i * CONVERTERS) * 16);
+#pragma unroll
+    for (int i = 0; i < PIECES; i++) {
+        uint32_t u[3], v[3];
+        split(u[0], u[1], u[2], x[i].x, x[i].y);
+        split(v[0], v[1], v[2], x[i].z, x[i].w);
+        if (B_MN) { /* four rows at one place */
+            const int place = place_of<A_MN>(across + i * ACROSS);
+            const uint32_t at = to + along / 2 * shape::ALONG_MN + along % 2 * 8 +
+                                place / 8 * shape::ALONG_K + place % 8 * 16;
+#pragma unroll
+            for (int p = 0; p < 3; p++)
+                asm volatile("st.shared.v2.b32 [%0], {%1,%2};" ::"r"(at + p * shape::PART),
+                             "r"(u[p]), "r"(v[p])
+                             : "memory");
+        } else { /* four places of one row, two and two */
+            static_assert(B_MN || !A_MN, "of the orders of k only the one is needed");
+            const uint32_t at = to + across / 8 * shape::ALONG_MN + across % 8 * 16 + along * 4 +
+                                i * ACROSS / 8 * shape::ALONG_MN;
+#pragma unroll
+            for (int p = 0; p < 3; p++) {
+                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART), "r"(u[p])
+                             : "memory");
+                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART + shape::ALONG_K),
+                             "r"(v[p])
+                             : "memory");
+            }
+        }
+    }
+}
+
+/* Says once for a warp, after all its lanes have done their part. */
+static __device__ __forceinline__ void warp_arrive(uint32_t bar)
+{
+    __syncwarp();
+    if ((threadIdx.x & 31) == 0) barrier_arrive(bar);
+}
+
+/* A warp asks for the rounds of all that the block has to do, one after the other. It does nothing
+ * else: a thread that also converted came too late with its questions. */
+template <bool A_MN, bool B_MN, int N>
+static __device__ __forceinline__ void ask(const single_args &g, const single_maps &maps,
+                                           single_ring<round_shape<B_MN, N>> ring)
+{
+    typedef round_shape<B_MN, N> shape;
+    if (elected()) {
+        tensor_map_prefetch(&maps.a);
+        tensor_map_prefetch(&maps.b);
+    }
+    for (single_work<N> w(g); w.some(g); w.next(g)) {
+        for (int round = 0; round < w.rounds; round++) {
+            const int k = w.k0 + STEP * round;
+            const uint32_t bar = ring.came();
+            if (ring.turn > 0) barrier_wait(ring.empty(), (ring.turn - 1) & 1);
+            if (elected()) {
+                barrier_expect(bar, shape::LEFT + shape::RIGHT);
+                if (A_MN) {
+#pragma unroll
+                    for (int i = 0; i < ROWS / 32; i++)
+                        tensor_copy(ring.left() + i * 32 * STEP * 4, &maps.a, w.row0 + 32 * i, k,
+                                    bar);
+                } else {
+                    tensor_copy(ring.left(), &maps.a, k, w.row0, bar);
+                }
+                if (B_MN)
+                    tensor_copy(ring.right(), &maps.b, w.column0, k, bar);
+                else
+                    tensor_copy(ring.right(), &maps.b, k, w.column0, bar);
+            }
+            __syncwarp();
+            ring.advance();
+        }
+    }
+}
+
+template <bool A_MN, bool B_MN, int N>
+static __device__ __forceinline__ void convert_all(const single_args &g,
+                                                   single_ring<round_shape<B_MN, N>> ring)
+{
+    for (single_work<N> w(g); w.some(g); w.next(g)) {
+        for (int round = 0; round < w.rounds; round++) {
+            barrier_wait(ring.came(), ring.turn & 1);
+            convert<A_MN, B_MN, N>(ring.right(), ring.parts());
+            wgmma_publish();
+            warp_arrive(ring.full());
+            ring.advance();
+        }
+    }
+}
+
+/* ---- those who multiply ------------------------------------------------------------------------
+ */
+
+/* A lane's part of a round of the left operand: of its warp's 16 rows, rows g and g + 8 at the
+ * places 2t, 2t + 1, 2t + 8 and 2t + 9, in the order of cuda_mma.cuh's words (g = lane / 4,
+ * t = lane % 4). MN: the operand's rows 2g and 2g + 1 take the places of those two, so that
+ * neighbours travel together. `mine` comes from left_start. */
+template <bool MN>
+static __device__ __forceinline__ void take_left(uint32_t (&w)[3][4], uint32_t from, uint2 mine)
+{
+    float2 x[4]; /* for each word the two at neighbouring places */
+    if (MN) {
+        const float2 v0 = load_shared2(from + mine.x), v1 = load_shared2(from + mine.y);
+        const float2 v8 = load_shared2(from + mine.x + 1024),
+                     v9 = load_shared2(from + mine.y + 1024);
+        x[0] = make_float2(v0.x, v1.x), x[1] = make_float2(v0.y, v1.y);
+        x[2] = make_float2(v8.x, v9.x), x[3] = make_float2(v8.y, v9.y);
+    } else {
+        const float4 u = load_shared4(from + mine.x), v = load_shared4(from + mine.y);
+        x[0] = make_float2(u.x, u.y), x[1] = make_float2(v.x, v.y);
+        x[2] = make_float2(u.z, u.w), x[3] = make_float2(v.z, v.w);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) split(w[0][i], w[1][i], w[2][i], x[i].x, x[i].y);
+}
+
+/* Where a lane's two pieces of every round stand. MN: those of k 2t and 2t + 1; the pieces of 16
+ * bytes of row k stand at their place xor k % 8 (cuda_tma.cuh). */
+template <bool MN> static __device__ __forceinline__ uint2 left_start()
+{
+    const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, g = lane / 4, t = lane % 4;
+    if (!MN) {
+        const uint32_t at = (warp * 16 + g) * STEP * 4 + t * 16;
+        return make_uint2(at, at + 8 * STEP * 4);
+    }
+    const uint32_t box = warp / 2 * 32 * STEP * 4 + g % 2 * 8;
+    const int piece = warp % 2 * 4 + g / 2, k = 2 * t;
+    return make_uint2(box + k * 128 + (piece ^ k) * 16,
+                      box + (k + 1) * 128 + (piece ^ (k + 1)) * 16);
+}
+
+/* The products of one round, the small ones first; `b` is where the right operand's parts lie. */
+template <typename SHAPE, bool B_MN, int N>
+static __device__ __forceinline__ void multiply(float (&part)[N], const uint32_t (&a)[3][4],
+                                                uint32_t b)
+{
+    const uint64_t b0 = wgmma_descriptor(b, SHAPE::ALONG_K, SHAPE::ALONG_MN);
+    const uint64_t b1 = b0 + SHAPE::PART / 16, b2 = b0 + 2 * SHAPE::PART / 16;
+    wgmma_begin();
+    wgmma_bf16<true, B_MN>(part, a[2], b0);
+    wgmma_bf16<false, B_MN>(part, a[0], b2);
+    wgmma_bf16<false, B_MN>(part, a[1], b1);
+    wgmma_bf16<false, B_MN>(part, a[1], b0);
+    wgmma_bf16<false, B_MN>(part, a[0], b1);
+    wgmma_bf16<false, B_MN>(part, a[0], b0);
+    wgmma_commit();
+}
+
+template <int N> static __device__ __forceinline__ void add(float (&sum)[N], const float (&part)[N])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) sum[i] += part[i];
+}
+
+template <bool A_MN, bool B_MN, int N, nn_act ACT, bool LEARNS>
+static __device__ __forceinline__ void consume(const single_args &g,
+                                               single_ring<round_shape<B_MN, N>> ring)
+{
+    typedef round_shape<B_MN, N> shape;
+    const uint2 mine = left_start<A_MN>();
+    single_ring<shape> done = ring; /* the oldest round that is being multiplied */
+    float sum[N / 2];
+    uint32_t words[2][3][4], b[2];
+    auto take = [&](int i) {
+        barrier_wait(ring.full(), ring.turn & 1);
+        take_left<A_MN>(words[i], ring.left(), mine);
+        b[i] = ring.parts();
+        ring.advance();
+    };
+    auto release = [&]() {
+        warp_arrive(done.empty());
+        done.advance();
+    };
+    for (single_work<N> w(g); w.some(g); w.next(g)) {
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) sum[i] = 0.f;
+        take(0);
+        if constexpr (N == 128) { /* one warpgroup adds while the other's products are made */
+            float part[N / 2];
+            for (int round = 0; round < w.rounds; round += 2) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    multiply<shape, B_MN>(part, words[i], b[i]);
+                    if (i == 0 || round + 2 < w.rounds) take(1 - i);
+                    wgmma_wait(part, words[i]);
+                    release();
+                    add(sum, part);
+                }
+            }
+        } else { /* and here also while its own of the next round are */
+            float part[2][N / 2];
+            for (int round = 0; round < w.rounds; round += 2) {
+                multiply<shape, B_MN>(part[0], words[0], b[0]);
+                take(1);
+                multiply<shape, B_MN>(part[1], words[1], b[1]);
+                wgmma_wait_but_one(part[0], words[0]);
+                release();
+                add(sum, part[0]);
+                if (round + 2 < w.rounds) take(0);
+                wgmma_wait(part[1], words[1]);
+                release();
+                add(sum, part[1]);
+            }
+        }
+        finish_args to = g.to;
+        to.c += w.split * to.m * to.n; /* splits stand one behind the other */
+        finish<N, ACT, LEARNS, A_MN, 4>(sum, to, w.row0 + threadIdx.x / 128 * 64, w.column0);
+    }
+}
+
+/* Blocks, one for each multiprocessor at most, compute ROWS x N tiles of op(a) op(b), or the parts
+ * of their sums that belong to splits. In each, one thread has operands copied to shared memory,
+ * a warpgroup makes bf16 of the right one there, and two take the left one to their registers,
+ * split it, and multiply; so that converting, adding and the tensor cores' work go on at the same
+ * time. Moves a and b once for every tile that needs them (from L2 after the first), the result out
+ * once. What its time goes to is in tests/perf/results/omnime_bounds.md. */
+template <bool A_MN, bool B_MN, int N, nn_act ACT, bool LEARNS>
+static __global__ void __launch_bounds__(CONSUMERS + CONVERTERS + ASKERS, 1)
+    gemm_single_kernel(const __grid_constant__ single_maps maps,
+                       const __grid_constant__ single_args g)
 {
     nn_cuda_begin();
-    constexpr int STAGE = tile_shape<B_MN>::BYTES;
-    extern __shared__ __align__(128) char shared[];
-    const uint32_t base = shared_address(shared);
-    const int64_t row0 = blockIdx.x / g.tiles_n * ROWS, column0 = blockIdx.x % g.tiles_n * COLUMNS;
-    const int64_t k0 = blockIdx.y * g.k_split;
-    const int64_t k_end = k0 + g.k_split < g.k ? k0 + g.k_split : g.k;
-    const int steps = (int)((k_end - k0 + DEPTH - 1) / DEPTH);
-
-    right_operand<B_MN, ROWS * 2> b;
-    b.start(g.b, g.b_stride, column0, g.to.n, k0, k_end, g.vec_b);
-    auto store = [&](int step) {
-        if (step >= steps) return;
-        b.store(base + step % 2 * STAGE);
-        wgmma_publish();
-    };
-    left_operand<A_MN> a;
-    a.start(g.a, g.a_stride, row0 + threadIdx.x / 32 * 16, g.to.m, k0, k_end, g.vec_a);
-    float next_a[DEPTH / STEP][8], sum[COLUMNS / 2], part[COLUMNS / 2];
-    uint32_t words[3][4];
-#pragma unroll
-    for (int i = 0; i < COLUMNS / 2; i++) sum[i] = 0.f;
-    b.load();
-    a.load(next_a[0]);
-    store(0);
-    b.load();
-    a.load(next_a[1]);
-    split(words, next_a[0]);
-    for (int step = 0; step < steps; step++) {
-        __syncthreads();
-#pragma unroll
-        for (int round = 0; round < DEPTH / STEP; round++) {
-            wgmma_begin();
-            multiply_round<B_MN>(part, words,
-                                 base + step % 2 * STAGE +
-                                     round * STEP / 8 * tile_shape<B_MN>::ALONG_K);
-            wgmma_commit();
-            if (round == 0) {
-                store(step + 1); /* over what the step before has read */
-                b.load();
-            }
-            a.load(next_a[round]); /* of the round after the next */
-            wgmma_wait(part, words);
-#pragma unroll
-            for (int i = 0; i < COLUMNS / 2; i++) sum[i] += part[i];
-            split(words, next_a[1 - round]);
+    typedef round_shape<B_MN, N> shape;
+    extern __shared__ char shared[];
+    /* Swizzled boxes begin at multiples of 1024. */
+    single_ring<shape> ring = {(shared_address(shared) + 1023) & ~1023u, 0, 0};
+    if (threadIdx.x == 0) {
+        for (single_ring<shape> r = ring; r.turn == 0; r.advance()) {
+            barrier_init(r.came(), 1);
+            barrier_init(r.full(), CONVERTERS / 32);
+            barrier_init(r.empty(), CONSUMERS / 32);
         }
+        barrier_init_done();
     }
-    g.to.c += blockIdx.y * g.to.m * g.to.n;
-    __syncthreads(); /* tiles are not read any more: the scratch lies over them */
-    finish<COLUMNS, ACT, LEARNS>(sum, g.to, (finish_scratch *)shared + threadIdx.x / 32,
-                                 row0 + threadIdx.x / 128 * 64, column0);
+    __syncthreads();
+    if (threadIdx.x < CONSUMERS) {
+        more_registers<CONSUMER_REGISTERS>();
+        consume<A_MN, B_MN, N, ACT, LEARNS>(g, ring);
+    } else if (threadIdx.x < CONSUMERS + CONVERTERS) {
+        fewer_registers<OTHER_REGISTERS>();
+        convert_all<A_MN, B_MN, N>(g, ring);
+    } else {
+        fewer_registers<OTHER_REGISTERS>();
+        if (threadIdx.x < CONSUMERS + CONVERTERS + 32) ask<A_MN, B_MN, N>(g, maps, ring);
+    }
 }
 
 /* c = accumulate c + the sum of `splits` parts, four elements a thread, in the parts' order. */
@@ -306,47 +445,68 @@ static __global__ void __launch_bounds__(256)
 /* ---- which kernel ------------------------------------------------------------------------------
  */
 
-template <int ROWS, bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
-static void run_tiles(nn_cuda *cu, single_args *g)
+static int64_t tiles_of(const single_args *g, int columns)
 {
-    constexpr int TILES = 2 * tile_shape<B_MN>::BYTES;
-    constexpr int SCRATCH = ROWS / 16 * (int)sizeof(finish_scratch);
-    constexpr int BYTES = TILES > SCRATCH ? TILES : SCRATCH;
-    auto kernel = gemm_single_kernel<ROWS, A_MN, B_MN, ACT, LEARNS>;
+    return nn_cuda_ceil_div(g->to.m, ROWS) * nn_cuda_ceil_div(g->to.n, columns);
+}
+
+/* How many tiles or splits the busiest multiprocessor has. */
+static int64_t turns_of(const nn_cuda *cu, const single_args *g, int columns)
+{
+    return nn_cuda_ceil_div(tiles_of(g, columns) * g->splits, cu->multiprocessors);
+}
+
+/* What a product needs besides its arguments. */
+typedef struct single_call {
+    const float *a, *b;
+    single_args args;
+    bool described; /* false: the driver made no tensor map, and nothing was launched */
+} single_call;
+
+template <bool A_MN, bool B_MN, int N, nn_act ACT, bool LEARNS>
+static void run_tiles(nn_cuda *cu, single_call *call)
+{
+    constexpr int BYTES = round_shape<B_MN, N>::BYTES + 1024;
+    auto kernel = gemm_single_kernel<A_MN, B_MN, N, ACT, LEARNS>;
+    single_args *g = &call->args;
+    single_maps maps;
+    const int64_t m = g->to.m, n = g->to.n, k = g->k;
+    call->described = (A_MN ? nn_cuda_tensor_map(cu, &maps.a, call->a, k, m, STEP, 32, true)
+                            : nn_cuda_tensor_map(cu, &maps.a, call->a, m, k, ROWS, STEP, false)) &&
+                      (B_MN ? nn_cuda_tensor_map(cu, &maps.b, call->b, k, n, STEP, N, false)
+                            : nn_cuda_tensor_map(cu, &maps.b, call->b, n, k, N, STEP, false));
+    if (!call->described) return;
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                   "shared memory of gemm_single_kernel");
-    g->tiles_n = nn_cuda_ceil_div(g->to.n, COLUMNS);
-    const dim3 blocks((unsigned)(nn_cuda_ceil_div(g->to.m, ROWS) * g->tiles_n),
-                      (unsigned)g->splits);
-    nn_cuda_launch(cu, "gemm_single_kernel", kernel, blocks, ROWS * 2, BYTES, *g);
+    g->tiles_n = (int)nn_cuda_ceil_div(n, N);
+    g->tiles = (int)tiles_of(g, N);
+    const unsigned blocks =
+        (unsigned)nn_cuda_min((int64_t)g->tiles * g->splits, (int64_t)cu->multiprocessors);
+    nn_cuda_launch(cu, "gemm_single_kernel", kernel, blocks, CONSUMERS + CONVERTERS + ASKERS, BYTES,
+                   maps, *g);
 }
 
-static int64_t tiles_of(const single_args *g, int rows)
-{
-    return nn_cuda_ceil_div(g->to.m, rows) * nn_cuda_ceil_div(g->to.n, COLUMNS);
-}
-
-/* Large tiles when they give every multiprocessor one. */
+/* A round of a narrow tile takes 0.6 of the time that one of a wide tile takes. */
 template <bool A_MN, bool B_MN, nn_act ACT, bool LEARNS>
-static void run(nn_cuda *cu, single_args *g)
+static void run(nn_cuda *cu, single_call *call)
 {
-    if (g->splits > 1 || tiles_of(g, 128) >= cu->multiprocessors)
-        run_tiles<128, A_MN, B_MN, ACT, LEARNS>(cu, g);
+    if (0.6 * (double)turns_of(cu, &call->args, 64) < (double)turns_of(cu, &call->args, 128))
+        run_tiles<A_MN, B_MN, 64, ACT, LEARNS>(cu, call);
     else
-        run_tiles<64, A_MN, B_MN, ACT, LEARNS>(cu, g);
+        run_tiles<A_MN, B_MN, 128, ACT, LEARNS>(cu, call);
 }
 
 /* act(x w^T + b); false for an activation that is not compiled in. */
-static bool run_forward(nn_cuda *cu, single_args *g, nn_act act)
+static bool run_forward(nn_cuda *cu, single_call *call, nn_act act)
 {
-    const bool learns = g->to.slope || g->to.drop.p > 0.f;
+    const bool learns = call->args.to.slope || call->args.to.drop.p > 0.f;
 #define X(value)                                                                                   \
     case value:                                                                                    \
         if (learns)                                                                                \
-            run<false, false, value, true>(cu, g);                                                 \
+            run<false, false, value, true>(cu, call);                                              \
         else                                                                                       \
-            run<false, false, value, false>(cu, g);                                                \
+            run<false, false, value, false>(cu, call);                                             \
         return true;
     switch (act) {
         X(NN_ACT_GELU_ERF)
@@ -358,21 +518,22 @@ static bool run_forward(nn_cuda *cu, single_args *g, nn_act act)
 #undef X
 }
 
-/* Splits the sums so that there are two tiles for every multiprocessor and their results fit in the
+/* Splits the sums so that there is a tile for every multiprocessor and their results fit in the
  * workspace. */
 static void split_sums(const nn_cuda *cu, single_args *g)
 {
     const int64_t bytes = g->to.m * g->to.n * (int64_t)sizeof(float);
-    int64_t splits = nn_cuda_min(2 * cu->multiprocessors / tiles_of(g, 128), g->k / (4 * DEPTH));
+    int64_t splits = nn_cuda_min(cu->multiprocessors / tiles_of(g, 128), g->k / (8 * STEP));
     splits = nn_cuda_min(nn_cuda_min(splits, MOST_SPLITS), (int64_t)NN_CUDA_WORKSPACE / bytes);
     if (splits < 2) return;
-    g->k_split = nn_cuda_ceil_div(nn_cuda_ceil_div(g->k, splits), DEPTH) * DEPTH;
+    g->k_split = nn_cuda_ceil_div(nn_cuda_ceil_div(g->k, splits), 2 * STEP) * 2 * STEP;
     g->splits = (int)nn_cuda_ceil_div(g->k, g->k_split);
 }
 
 /* dw = dy^T x: both operands are stored with k as their rows. */
-static void run_weight_gradient(nn_cuda *cu, single_args *g)
+static void run_weight_gradient(nn_cuda *cu, single_call *call)
 {
+    single_args *g = &call->args;
     float *c = g->to.c;
     const float accumulate = g->to.accumulate;
     const int64_t n = g->to.m * g->to.n;
@@ -381,43 +542,42 @@ static void run_weight_gradient(nn_cuda *cu, single_args *g)
         g->to.c = (float *)cu->workspace;
         g->to.accumulate = 0.f;
     }
-    run<true, true, NN_ACT_NONE, false>(cu, g);
-    if (g->splits == 1) return;
+    run<true, true, NN_ACT_NONE, false>(cu, call);
+    if (g->splits == 1 || !call->described) return;
     nn_cuda_launch(cu, "add_splits_kernel", add_splits_kernel, (unsigned)nn_cuda_ceil_div(n, 1024),
                    256, 0, c, g->to.c, g->splits, n, accumulate);
 }
 
 bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *g)
 {
+    const int64_t a_columns = g->trans_a ? g->m : g->k, b_columns = g->trans_b ? g->k : g->n;
     if (!cu->wgmma || g->dtype != NN_F32 || g->c_dtype != NN_F32 || g->precision == NN_TF32 ||
-        g->k == 0 || g->n % 4 || !nn_cuda_vec4(g->c, NN_F32) || !nn_cuda_vec4(g->slope, NN_F32) ||
-        !nn_cuda_vec4(g->bias, NN_F32))
+        g->k == 0 || g->n % 4 || a_columns % 4 || b_columns % 4 || g->m > INT_MAX / 2 ||
+        g->n > INT_MAX / 2 || g->k > INT_MAX / 2 || !nn_cuda_vec4(g->a, NN_F32) ||
+        !nn_cuda_vec4(g->b, NN_F32) || !nn_cuda_vec4(g->c, NN_F32) ||
+        !nn_cuda_vec4(g->slope, NN_F32) || !nn_cuda_vec4(g->bias, NN_F32))
         return false;
-    const int64_t a_stride = g->trans_a ? g->m : g->k, b_stride = g->trans_b ? g->k : g->n;
-    single_args args = {};
-    args.a = (const float *)g->a;
-    args.b = (const float *)g->b;
-    args.k = g->k;
-    args.a_stride = a_stride;
-    args.b_stride = b_stride;
-    args.vec_a = a_stride % 4 == 0 && nn_cuda_vec4(g->a, NN_F32);
-    args.vec_b = b_stride % 4 == 0 && nn_cuda_vec4(g->b, NN_F32);
-    args.k_split = g->k;
-    args.splits = 1;
-    args.to.bias = (const float *)g->bias;
-    args.to.c = (float *)g->c;
-    args.to.slope = (float *)g->slope;
-    args.to.m = g->m;
-    args.to.n = g->n;
-    args.to.accumulate = g->accumulate;
-    args.to.drop = g->drop;
-    if (tiles_of(&args, 64) > INT_MAX) return false;
-    if (!g->trans_a && g->trans_b) return run_forward(cu, &args, g->act);
+    single_call call = {};
+    single_args *args = &call.args;
+    call.a = (const float *)g->a;
+    call.b = (const float *)g->b;
+    args->k = g->k;
+    args->k_split = g->k;
+    args->splits = 1;
+    args->to.bias = (const float *)g->bias;
+    args->to.c = (float *)g->c;
+    args->to.slope = (float *)g->slope;
+    args->to.m = g->m;
+    args->to.n = g->n;
+    args->to.accumulate = g->accumulate;
+    args->to.drop = g->drop;
+    if (tiles_of(args, 64) > INT_MAX / MOST_SPLITS) return false;
+    if (!g->trans_a && g->trans_b) return run_forward(cu, &call, g->act) && call.described;
     if (g->act != NN_ACT_NONE || g->drop.p > 0.f || g->slope || g->bias) return false;
     if (g->trans_a && g->trans_b) return false;
     if (g->trans_a)
-        run_weight_gradient(cu, &args);
+        run_weight_gradient(cu, &call);
     else
-        run<false, true, NN_ACT_NONE, false>(cu, &args);
-    return true;
+        run<false, true, NN_ACT_NONE, false>(cu, &call);
+    return call.described;
 }

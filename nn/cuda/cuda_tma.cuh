@@ -58,7 +58,30 @@ static __device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t parit
 #endif
 }
 
+/* True for one lane of a warp, all of which are here. */
+static __device__ __forceinline__ bool elected()
+{
+    uint32_t yes = 0;
+#if __CUDA_ARCH__ >= 900
+    asm volatile("{\n"
+                 ".reg .pred p;\n"
+                 "elect.sync _|p, 0xffffffff;\n"
+                 "selp.u32 %0, 1, 0, p;\n"
+                 "}"
+                 : "=r"(yes));
+#endif
+    return yes;
+}
+
 /* ---- copies ---- */
+
+/* Of a map that will be used soon. */
+static __device__ __forceinline__ void tensor_map_prefetch(const CUtensorMap *map)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+#endif
+}
 
 /* The box whose first element is (row, column) of the map's matrix, to shared memory at `to`. */
 static __device__ __forceinline__ void tensor_copy(uint32_t to, const CUtensorMap *map, int column,
@@ -71,5 +94,19 @@ static __device__ __forceinline__ void tensor_copy(uint32_t to, const CUtensorMa
                  : "memory");
 #endif
 }
+
+/* ---- on the host ---- */
+
+struct nn_cuda;
+
+/* Describes (rows, columns) of f32, whose rows begin at multiples of 16 bytes, to be read as boxes
+ * of `box_rows` rows of `box_columns`. Swizzled: rows of 128 bytes, in which the 16-byte pieces of
+ * row r come to their place xor r % 8. False when the driver declines. */
+bool nn_cuda_tensor_map(nn_cuda *cu, CUtensorMap *map, const float *p, int64_t rows,
+                        int64_t columns, int box_rows, int box_columns, bool swizzled);
+
+/* The same, swizzled, rounded to tf32 on the way. */
+bool nn_cuda_tensor_map_tf32(nn_cuda *cu, CUtensorMap *map, const void *p, int64_t rows,
+                             int64_t columns, int box_rows, int box_columns);
 
 #endif

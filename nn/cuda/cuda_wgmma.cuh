@@ -86,6 +86,46 @@ static __device__ __forceinline__ void wgmma_wait(float (&sum)[N], uint32_t (&a)
 #endif
 }
 
+/* Waits for all but the last group, which does not use these registers: from here on the sums may
+ * be read, and the left operands `a` changed. */
+template <int N> static __device__ __forceinline__ void wgmma_wait_but_one(float (&sum)[N])
+{
+    wgmma_wait_but_one();
+#ifdef NN_CUDA_HAS_WGMMA
+#pragma unroll
+    for (int i = 0; i < N; i++) asm volatile("" : "+f"(sum[i])::"memory");
+#endif
+}
+
+template <int N>
+static __device__ __forceinline__ void wgmma_wait_but_one(float (&sum)[N], uint32_t (&a)[3][4])
+{
+    wgmma_wait_but_one(sum);
+#ifdef NN_CUDA_HAS_WGMMA
+#pragma unroll
+    for (int p = 0; p < 3; p++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(a[p][i])::"memory");
+    }
+#endif
+}
+
+/* A warpgroup's registers from here on: more than at its start, when others have given theirs away,
+ * or fewer. A multiple of 8. */
+template <int N> static __device__ __forceinline__ void more_registers()
+{
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+
+template <int N> static __device__ __forceinline__ void fewer_registers()
+{
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+
 /* What ordinary stores left in shared memory is seen by later products of any thread that meets
  * this one at a barrier. */
 static __device__ __forceinline__ void wgmma_publish()
@@ -131,9 +171,9 @@ static __device__ __forceinline__ void wgmma_tf32(float (&sum)[32], uint64_t a, 
 #endif
 }
 
-/* 64 rows of a by 64 columns of b in bf16 for k of 16: sum = a b where FIRST is true, else sum += a
- * b. B_MN: b is mn-major. A warp has 16 rows of a in registers, as cuda_mma.cuh's left operands,
- * which must stay as they are until wgmma_wait. */
+/* 64 rows of a by 64 or 128 columns of b in bf16 for k of 16: sum = a b where FIRST is true, else
+ * sum += a b. B_MN: b is mn-major. A warp has 16 rows of a in registers, as cuda_mma.cuh's left
+ * operands, which must stay as they are until wgmma_wait. */
 template <bool FIRST, int B_MN>
 static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], const uint32_t (&a)[4],
                                                   uint64_t b)
@@ -143,6 +183,20 @@ static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], const uint32
                  "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" WGMMA_REGISTERS_32
                  "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38;\n}"
                  : WGMMA_32(sum, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(FIRST ? 0 : 1),
+                   "n"(B_MN));
+#endif
+}
+
+template <bool FIRST, int B_MN>
+static __device__ __forceinline__ void wgmma_bf16(float (&sum)[64], const uint32_t (&a)[4],
+                                                  uint64_t b)
+{
+#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" WGMMA_REGISTERS_64
+                 "}, {%64,%65,%66,%67}, %68, p, 1, 1, %70;\n}"
+                 : WGMMA_32(sum, 0), WGMMA_32(sum, 32)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(FIRST ? 0 : 1),
                    "n"(B_MN));
 #endif
