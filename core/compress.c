@@ -197,6 +197,6 @@ me_code me_decompress(me_bytes *out, const char *compression, const unsigned cha
         free(s.data);
         return code;
     }
-    *out = (me_bytes){s.data, s.size};
+    *out = (me_bytes){.data = s.data, .size = s.size};
     return ME_OK;
 }

@@ -241,11 +241,11 @@ void me_doc_close(me_doc *doc)
     *doc = (me_doc){0};
 }
 
-void me_doc_forget(me_doc *doc, const unsigned char *end)
+void me_doc_give(me_doc *doc, const unsigned char *end, me_arena *arena)
 {
     if (!doc->buffers) return;
-    me_bytes_forget(&doc->buffers->file, end);
-    me_bytes_forget(&doc->buffers->expanded, end);
+    me_bytes_give(&doc->buffers->file, end, arena);
+    me_bytes_give(&doc->buffers->expanded, end, arena);
 }
 
 const char *me_doc_hash(me_doc *doc)

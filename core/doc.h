@@ -33,10 +33,10 @@ me_code me_doc_open(me_doc *out, const char *path, me_err *err);
 me_code me_doc_open_bytes(me_doc *out, const unsigned char *bytes, size_t size, const char *name,
                           me_err *err);
 void me_doc_close(me_doc *doc);
-/* Gives back the memory of the file's bytes that lie before `end`, where the document owns them,
- * in whole pages: for readers that turn a large file into something as large. Afterwards nothing
+/* Gives an arena the memory of the file's bytes that lie before `end`, where the document owns them
+ * (me_bytes_give): for readers that turn a large file into something as large. Afterwards nothing
  * before `end` may be read any more, be it through values or me_doc_hash. */
-void me_doc_forget(me_doc *doc, const unsigned char *end);
+void me_doc_give(me_doc *doc, const unsigned char *end, me_arena *arena);
 /* SHA-256 of the file's bytes as 64 hex digits; computed on first use. */
 const char *me_doc_hash(me_doc *doc);
 

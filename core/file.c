@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
-
 const char *me_path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -155,25 +153,45 @@ static me_code fail_open(const char *path, int cause, me_err *err)
     return code;
 }
 
-/* Room for `size` bytes. Large files get whole huge pages: reading one from the page cache is bound
- * by page faults otherwise. */
-static unsigned char *allocate(size_t size)
+/* Room for `capacity` bytes; false when memory is out. */
+static bool allocate(me_bytes *b, size_t capacity)
 {
-    if (size < 2 * HUGE_PAGE) return malloc(size ? size : 1);
-    void *p = NULL;
-    if (size > SIZE_MAX - HUGE_PAGE || posix_memalign(&p, HUGE_PAGE, size)) return NULL;
-    madvise(p, size & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
-    return p;
+    if (capacity < 2 * ME_HUGE_PAGE)
+        b->data = malloc(capacity ? capacity : 1);
+    else
+        b->data = b->pages = me_pages_take(capacity, &b->mapped);
+    return b->data;
 }
 
-void me_bytes_forget(me_bytes *b, const unsigned char *end)
+/* Room for more than a file seemed to hold. */
+static bool reallocate(me_bytes *b, size_t capacity)
 {
-    uintptr_t from = (uintptr_t)b->data, to = (uintptr_t)end;
-    if (b->size < 2 * HUGE_PAGE || to <= from || to - from > b->size) return;
-    /* Part of a huge page would only be marked, not given back. */
-    from = (from + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    to &= ~(uintptr_t)(HUGE_PAGE - 1);
-    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+    unsigned char *bigger = realloc(b->pages ? NULL : b->data, capacity);
+    if (!bigger) return false;
+    if (b->pages) {
+        memcpy(bigger, b->data, b->size);
+        me_pages_give(b->pages, b->mapped);
+        b->pages = NULL;
+        b->mapped = 0;
+    }
+    b->data = bigger;
+    return true;
+}
+
+void me_bytes_give(me_bytes *b, const unsigned char *end, me_arena *arena)
+{
+    /* malloc's pages may be huge ones, of which a part would only be marked, not given back. */
+    const uintptr_t page = b->pages ? (uintptr_t)sysconf(_SC_PAGESIZE) : ME_HUGE_PAGE;
+    const uintptr_t from = ((uintptr_t)(b->pages ? b->pages : b->data) + page - 1) & ~(page - 1),
+                    to = (uintptr_t)end & ~(page - 1);
+    if ((uintptr_t)end > (uintptr_t)b->data + b->size || to <= from) return;
+    if (!b->pages) {
+        madvise((void *)from, to - from, MADV_DONTNEED);
+        return;
+    }
+    me_arena_adopt(arena, b->pages, to - from);
+    b->pages += to - from;
+    b->mapped -= to - from;
 }
 
 /* A large file is read by all threads, since filling fresh memory takes longer than the reading.
@@ -181,7 +199,7 @@ void me_bytes_forget(me_bytes *b, const unsigned char *end)
  * all. */
 static size_t read_parts(int fd, unsigned char *data, size_t size)
 {
-    const size_t part = 4 * HUGE_PAGE;
+    const size_t part = 4 * ME_HUGE_PAGE;
     const int64_t n = (int64_t)(size / part);
     int64_t whole = n;
 #pragma omp parallel for schedule(static) reduction(min : whole)
@@ -205,8 +223,8 @@ static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path
 {
     size_t capacity = expected ? expected : 64 << 10;
     unsigned char probe;
-    out->data = allocate(capacity);
-    if (!out->data) return me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, capacity);
+    if (!allocate(out, capacity))
+        return me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, capacity);
     if (expected && lseek(fd, 0, SEEK_CUR) == 0) out->size = read_parts(fd, out->data, expected);
     for (;;) {
         bool full = out->size == capacity;
@@ -216,10 +234,8 @@ static me_code read_all(me_bytes *out, int fd, size_t expected, const char *path
         if (n < 0) return me_fail(err, ME_EIO, "%s: cannot read: %s", path, strerror(errno));
         if (n == 0) return ME_OK;
         if (full) {
-            unsigned char *bigger =
-                capacity <= SIZE_MAX / 2 ? realloc(out->data, capacity * 2) : NULL;
-            if (!bigger) return me_fail(err, ME_EMEM, "%s: out of memory for its bytes", path);
-            out->data = bigger;
+            if (capacity > SIZE_MAX / 2 || !reallocate(out, capacity * 2))
+                return me_fail(err, ME_EMEM, "%s: out of memory for its bytes", path);
             capacity *= 2;
             out->data[out->size] = probe;
         }
@@ -262,7 +278,7 @@ me_code me_bytes_open_start(me_bytes *out, const char *path, size_t most, me_err
     int fd;
     struct stat st;
     me_code code = open_input(&fd, &st, path, err);
-    if (code == ME_OK && !(out->data = allocate(most)))
+    if (code == ME_OK && !allocate(out, most))
         code = me_fail(err, ME_EMEM, "%s: out of memory for %zu bytes", path, most);
     while (code == ME_OK && out->size < most) {
         ssize_t n = read(fd, out->data + out->size, most - out->size);
@@ -278,7 +294,10 @@ me_code me_bytes_open_start(me_bytes *out, const char *path, size_t most, me_err
 
 void me_bytes_close(me_bytes *b)
 {
-    free(b->data);
+    if (b->pages)
+        me_pages_give(b->pages, b->mapped);
+    else
+        free(b->data);
     *b = (me_bytes){0};
 }
 

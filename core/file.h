@@ -10,8 +10,11 @@
 #include "core/mem.h"
 
 typedef struct me_bytes {
-    unsigned char *data; /* malloc'ed (or huge-page aligned) */
+    unsigned char *data;
     size_t size;
+    unsigned char *pages; /* what is left of those (mem.h) that a large file's data is in, or NULL:
+                           * malloc'ed */
+    size_t mapped;
 } me_bytes;
 
 /* Reads a regular file, pipe or "-" (stdin). Errors name the path and the cause, and for a missing
@@ -20,9 +23,9 @@ me_code me_bytes_open(me_bytes *out, const char *path, me_err *err);
 /* The first `most` bytes, or all where there are fewer. */
 me_code me_bytes_open_start(me_bytes *out, const char *path, size_t most, me_err *err);
 void me_bytes_close(me_bytes *b);
-/* Gives the whole pages before `end` back to the system where `end` lies in these bytes; what was
- * there must not be read any more. */
-void me_bytes_forget(me_bytes *b, const unsigned char *end);
+/* Gives the whole pages before `end` to an arena where `end` lies in these bytes, or to the system
+ * those of malloc's; what was there must not be read any more. */
+void me_bytes_give(me_bytes *b, const unsigned char *end, me_arena *arena);
 
 /* Writes to a temporary file beside `path` and renames it at me_writer_commit (after fsync);
  * anything that fails before leaves `path` as it was and no temporary behind. */

@@ -1,6 +1,7 @@
 /* core/mem.c: see mem.h. */
 #include "core/mem.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,59 +17,61 @@
 
 #ifdef ME_ASAN
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+/* The leak checker follows pointers in mappings only where it is told to. */
+#define WATCH(p, n) __lsan_register_root_region(p, n)
+#define UNWATCH(p, n) __lsan_unregister_root_region(p, n)
 #define REDZONE 64
 #else
 #define POISON(p, n) ((void)0)
 #define UNPOISON(p, n) ((void)0)
+#define WATCH(p, n) ((void)0)
+#define UNWATCH(p, n) ((void)0)
 #define REDZONE 0
 #endif
 
 #define ALIGN 64
 #define FIRST_BLOCK (64u << 10)
 #define LARGEST_BLOCK (8u << 20)
-#define HUGE_PAGE ((size_t)2 << 20)
 
 struct me_arena_block {
     struct me_arena_block *next; /* older */
     size_t size, used;
-    size_t mapped;       /* bytes of a mapping of its own, or 0: from calloc */
+    size_t mapped;       /* bytes of pages that it lies in, or 0: from calloc */
+    bool dirty;          /* free space may hold anything; else zeroes */
     unsigned char *data; /* aligned start inside this allocation */
 };
 
-/* A block of `bytes` zeroes. A large one is a mapping aligned to huge pages, which take a fraction
- * of the faults: filling a fresh arena is bound by those. The leak checker of AddressSanitizer
- * follows no pointers in mappings, so there all blocks are calloc's. */
-static struct me_arena_block *block_take(size_t bytes)
+void *me_pages_take(size_t bytes, size_t *mapped)
 {
-#ifndef ME_ASAN
-    if (bytes >= 2 * HUGE_PAGE && bytes <= SIZE_MAX - 2 * HUGE_PAGE) {
-        size_t size = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), room = size + HUGE_PAGE;
-        unsigned char *p =
-            mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) return NULL;
-        size_t before = (size_t)(-(uintptr_t)p & (HUGE_PAGE - 1));
-        if (before) munmap(p, before);
-        munmap(p + before + size, HUGE_PAGE - before);
-        madvise(p + before, size, MADV_HUGEPAGE);
-        struct me_arena_block *b = (struct me_arena_block *)(void *)(p + before);
-        b->mapped = size;
-        return b;
-    }
-#endif
-    /* calloc: large blocks come as untouched zero pages, so a sparse user pays for what it writes.
-     */
-    return calloc(1, bytes);
+    if (bytes > SIZE_MAX - 2 * ME_HUGE_PAGE) return NULL;
+    size_t size = (bytes + ME_HUGE_PAGE - 1) & ~(ME_HUGE_PAGE - 1), room = size + ME_HUGE_PAGE;
+    unsigned char *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t before = (size_t)(-(uintptr_t)p & (ME_HUGE_PAGE - 1));
+    if (before) munmap(p, before);
+    munmap(p + before + size, ME_HUGE_PAGE - before);
+    madvise(p + before, size, MADV_HUGEPAGE);
+    *mapped = size;
+    return p + before;
+}
+
+void me_pages_give(void *pages, size_t mapped)
+{
+    munmap(pages, mapped);
 }
 
 static void block_give(struct me_arena_block *b)
 {
     UNPOISON(b->data, b->size);
-    if (b->mapped)
-        munmap(b, b->mapped);
-    else
+    if (b->mapped) {
+        UNWATCH(b, b->mapped);
+        me_pages_give(b, b->mapped);
+    } else {
         free(b);
+    }
 }
 
 void me_arena_init(me_arena *arena)
@@ -88,20 +91,64 @@ void me_arena_release(me_arena *arena)
     arena->limit = limit;
 }
 
-static struct me_arena_block *block_new(size_t size)
+/* Makes a block of memory of `bytes`, a struct me_arena_block at its start, the newest. */
+static void block_push(me_arena *arena, struct me_arena_block *b, size_t bytes)
 {
-    size_t bytes = sizeof(struct me_arena_block) + ALIGN + size;
-    if (bytes < size) return NULL;
-    struct me_arena_block *b = block_take(bytes);
-    if (!b) return NULL;
     uintptr_t start = (uintptr_t)(b + 1);
     b->data = (unsigned char *)((start + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
-    b->size = b->mapped ? b->mapped - (size_t)(b->data - (unsigned char *)b) : size;
+    b->size = bytes - (size_t)(b->data - (unsigned char *)b);
+    b->next = arena->head;
+    arena->head = b;
     POISON(b->data, b->size);
-    return b;
+    if (b->mapped) WATCH(b, b->mapped);
 }
 
-void *me_arena_alloc(me_arena *arena, size_t n, size_t size)
+static bool block_new(me_arena *arena, size_t size)
+{
+    size_t bytes = sizeof(struct me_arena_block) + ALIGN + size, mapped = 0;
+    if (bytes < size) return false;
+    /* calloc: its blocks come as untouched zero pages, so a sparse user pays for what it writes. */
+    struct me_arena_block *b =
+        bytes < 2 * ME_HUGE_PAGE ? calloc(1, bytes) : me_pages_take(bytes, &mapped);
+    if (!b) return false;
+    b->mapped = mapped;
+    block_push(arena, b, mapped ? mapped : bytes);
+    return true;
+}
+
+void me_arena_adopt(me_arena *arena, void *pages, size_t mapped)
+{
+    struct me_arena_block *b = arena->head;
+    if (b && b->mapped && (unsigned char *)b + b->mapped == pages) { /* right behind the newest */
+        UNWATCH(b, b->mapped);
+        POISON(pages, mapped);
+        b->mapped += mapped;
+        b->size += mapped;
+        b->dirty = true;
+        WATCH(b, b->mapped);
+        return;
+    }
+    b = pages;
+    *b = (struct me_arena_block){.mapped = mapped, .dirty = true};
+    block_push(arena, b, mapped);
+}
+
+void me_arena_trim(me_arena *arena)
+{
+    struct me_arena_block *b = arena->head;
+    if (!b || !b->mapped) return;
+    uintptr_t used = (uintptr_t)(b->data + b->used), end = (uintptr_t)b + b->mapped;
+    uintptr_t kept = (used + ME_HUGE_PAGE - 1) & ~(ME_HUGE_PAGE - 1);
+    if (kept >= end) return;
+    UNPOISON((void *)kept, end - kept);
+    UNWATCH(b, b->mapped);
+    me_pages_give((void *)kept, end - kept);
+    b->mapped -= end - kept;
+    b->size -= end - kept;
+    WATCH(b, b->mapped);
+}
+
+void *me_arena_take(me_arena *arena, size_t n, size_t size)
 {
     size_t bytes;
     if (!me_mul_size(n, size, &bytes) || bytes > SIZE_MAX - ALIGN - REDZONE) return NULL;
@@ -112,15 +159,20 @@ void *me_arena_alloc(me_arena *arena, size_t n, size_t size)
     if (!b || b->size - b->used < need) {
         size_t want = arena->block_size ? arena->block_size : FIRST_BLOCK;
         arena->block_size = want < LARGEST_BLOCK ? want * 2 : want;
-        b = block_new(need > want ? need : want);
-        if (!b) return NULL;
-        b->next = arena->head;
-        arena->head = b;
+        if (!block_new(arena, need > want ? need : want)) return NULL;
+        b = arena->head;
     }
     void *p = b->data + b->used;
     b->used += need;
     arena->total += bytes;
     UNPOISON(p, bytes);
+    return p;
+}
+
+void *me_arena_alloc(me_arena *arena, size_t n, size_t size)
+{
+    void *p = me_arena_take(arena, n, size);
+    if (p && arena->head->dirty) memset(p, 0, n * size);
     return p;
 }
 

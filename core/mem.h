@@ -34,12 +34,25 @@ void me_arena_release(me_arena *arena);
 /* NULL when memory (or arena->limit) is exhausted or n * size overflows. n == 0 gives a valid,
  * unusable pointer. */
 void *me_arena_alloc(me_arena *arena, size_t n, size_t size);
+/* The same, but what is there may be anything: for callers that write all of it. */
+void *me_arena_take(me_arena *arena, size_t n, size_t size);
 char *me_arena_strdup(me_arena *arena, const char *s);
 char *me_arena_strndup(me_arena *arena, const char *s, size_t n);
 char *me_arena_printf(me_arena *arena, const char *fmt, ...) ME_PRINTF(2, 3);
 
 me_arena_mark me_arena_get_mark(const me_arena *arena);
 void me_arena_rewind(me_arena *arena, me_arena_mark mark);
+
+/* Large memory, zeroed, in huge pages: they take a fraction of the faults, which bound the filling
+ * of fresh memory. NULL when memory is out; *mapped is what me_pages_give takes. Any whole pages of
+ * it may be given back apart from the others. */
+#define ME_HUGE_PAGE ((size_t)2 << 20)
+void *me_pages_take(size_t bytes, size_t *mapped);
+void me_pages_give(void *pages, size_t mapped);
+/* The arena owns these pages from now on and hands them out next. */
+void me_arena_adopt(me_arena *arena, void *pages, size_t mapped);
+/* Gives back the huge pages that an arena which will not grow much more has not come to. */
+void me_arena_trim(me_arena *arena);
 
 #define ME_NEW(arena, type) ((type *)me_arena_alloc((arena), 1, sizeof(type)))
 #define ME_NEW_ARRAY(arena, n, type) ((type *)me_arena_alloc((arena), (size_t)(n), sizeof(type)))

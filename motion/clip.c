@@ -7,18 +7,33 @@
 
 #include "motion/mat3.h"
 
-me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints, me_err *err)
+typedef void *arena_function(me_arena *arena, size_t n, size_t size);
+
+static me_code make(motion_clip *out, arena_function *allocate, me_arena *arena, int64_t frames,
+                    bool joints, me_err *err)
 {
     memset(out, 0, sizeof *out);
     if (frames < 0 || frames > MOTION_MAX_FRAMES)
         return me_fail(err, ME_EDATA,
                        "a clip of %lld frames was asked for, at most %d are possible",
                        (long long)frames, MOTION_MAX_FRAMES);
-    out->pose = ME_NEW_ARRAY(arena, frames * MOTION_POSE, float);
-    if (out->pose && joints) out->joints = ME_NEW_ARRAY(arena, frames * MOTION_JOINTS * 3, float);
+    out->pose = allocate(arena, (size_t)frames, MOTION_POSE * sizeof(float));
+    if (out->pose && joints)
+        out->joints = allocate(arena, (size_t)frames, MOTION_JOINTS * 3 * sizeof(float));
     if (!out->pose || (joints && !out->joints)) return me_fail_mem(err, "a clip");
     out->frames = frames;
     return ME_OK;
+}
+
+me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints, me_err *err)
+{
+    return make(out, me_arena_alloc, arena, frames, joints, err);
+}
+
+me_code motion_clip_take(motion_clip *out, me_arena *arena, int64_t frames, bool joints,
+                         me_err *err)
+{
+    return make(out, me_arena_take, arena, frames, joints, err);
 }
 
 void motion_note(motion_notes *notes, me_arena *arena, const char *fmt, ...)

@@ -2,9 +2,9 @@
  * dictionaries, or our packed safetensors form (spec evaluation 2.1; motion.h).
  *
  * Two passes: the first checks every shape, in the file's order; the second allocates and converts
- * pairs, in parallel, and gives the file's bytes back as it goes. When some pair fails there, the
- * first one in the file's order is converted again alone to say why, so that the message does not
- * depend on threads. */
+ * pairs, in parallel, and writes them where bytes of the file that are done with were. When some
+ * pair fails there, the first one in the file's order is converted again alone to say why, so that
+ * the message does not depend on threads. */
 #include "motion/motion.h"
 
 #include <stdio.h>
@@ -266,16 +266,17 @@ static const unsigned char *lowest_byte(const clip_fields f[2])
 static me_code allocate_pair(motion_pair *pair, const clip_fields f[2], me_arena *arena,
                              me_err *err)
 {
-    me_code code = motion_clip_new(&pair->source, arena, f[0].rots.shape[0], f[0].has_joints, err);
+    me_code code = motion_clip_take(&pair->source, arena, f[0].rots.shape[0], f[0].has_joints, err);
     if (!code)
-        code = motion_clip_new(&pair->target, arena, f[1].rots.shape[0], f[1].has_joints, err);
+        code = motion_clip_take(&pair->target, arena, f[1].rots.shape[0], f[1].has_joints, err);
     return code ? (me_err_prefix(err, "%s", pair->key), code) : ME_OK;
 }
 
-/* Converts one window of pairs after the other, in parallel inside it, and after each forgets the
- * bytes before the first that a later pair needs: at its peak the memory holds the file and a
- * window of poses, not both whole. Pickles may share arrays, so that the first byte needed is a
- * minimum over all later pairs. */
+/* Converts one window of pairs after the other, in parallel inside it. After each, the bytes before
+ * the first that a later pair needs become room for the poses of the next: fresh memory would be
+ * cleared first, which takes as long as to convert it, and at its peak the memory holds the file
+ * and a window of poses, not both whole. Pickles may share arrays, so that the first byte needed is
+ * a minimum over all later pairs. */
 static me_code convert_pairs(motion_dataset *out, me_doc *doc, const clip_fields (*fields)[2],
                              int64_t n, me_err *err)
 {
@@ -295,14 +296,14 @@ static me_code convert_pairs(motion_dataset *out, me_doc *doc, const clip_fields
             me_code code = allocate_pair(&out->pairs[i], fields[i], &out->arena, err);
             if (code) return code;
         }
-#pragma omp parallel for schedule(dynamic, 4) reduction(min : failed)
+#pragma omp parallel for schedule(dynamic, 1) reduction(min : failed)
         for (int64_t i = from; i < to; i++)
             if (convert_pair(&out->pairs[i], fields[i], NULL) && i < failed) failed = i;
         if (failed < to) {
             me_code code = convert_pair(&out->pairs[failed], fields[failed], err);
             return code ? code : me_fail_mem(err, "a clip");
         }
-        if (to < n) me_doc_forget(doc, needed[to / window]);
+        if (to < n) me_doc_give(doc, needed[to / window], &out->arena);
     }
     return ME_OK;
 }
@@ -420,17 +421,21 @@ static me_code parse_packed(motion_dataset *out, me_doc *doc, bool want_joints, 
                                             caption_fields[side], n, err)))
             return code;
     int64_t *frames = ME_NEW_ARRAY(arena, 2 * n, int64_t);
-    float *values = ME_NEW_ARRAY(arena, rows * MOTION_POSE, float);
-    float *joints = positions ? ME_NEW_ARRAY(arena, rows * MOTION_JOINTS * 3, float) : NULL;
+    float *values = me_arena_take(arena, (size_t)rows, MOTION_POSE * sizeof *values),
+          *joints = NULL;
     out->pairs = ME_NEW_ARRAY(arena, n, motion_pair);
-    if (!frames || !values || (positions && !joints) || !out->pairs)
-        return me_fail_mem(err, "the pairs");
+    if (!frames || !values || !out->pairs) return me_fail_mem(err, "the pairs");
     if ((code = me_array_read_i64(lengths, frames, err))) return code;
     if ((code = me_array_read_f32(&pose_view, values, err))) return code;
-    /* The tensors of a safetensors file do not overlap: what lies before the last is done with. */
-    if (joints && joints_view.data > pose_view.data && joints_view.data > lengths->data)
-        me_doc_forget(doc, joints_view.data);
-    if (joints && (code = me_array_read_f32(&joints_view, joints, err))) return code;
+    if (positions) {
+        /* The tensors of a safetensors file do not overlap: what lies before the last is done with.
+         */
+        if (joints_view.data > pose_view.data && joints_view.data > lengths->data)
+            me_doc_give(doc, joints_view.data, arena);
+        joints = me_arena_take(arena, (size_t)rows, MOTION_JOINTS * 3 * sizeof *joints);
+        if (!joints) return me_fail_mem(err, "the joints");
+        if ((code = me_array_read_f32(&joints_view, joints, err))) return code;
+    }
     for (int64_t i = 0; i < n; i++) {
         out->pairs[i] = (motion_pair){.key = keys[i],
                                       .text = texts[i],
@@ -460,6 +465,7 @@ me_code motion_dataset_parse(motion_dataset *out, me_doc *doc, bool joints, me_e
     for (int64_t i = 0; i < out->n; i++) keys[i] = out->pairs[i].key;
     int64_t *order;
     code = motion_key_order(&order, &out->arena, keys, out->n, err);
+    me_arena_trim(&out->arena);
     out->by_key = order;
     return code;
 }

@@ -50,8 +50,11 @@ extern const int motion_parents[MOTION_JOINTS]; /* -1 for the pelvis */
 extern const char *const motion_joint_names[MOTION_JOINTS];
 extern const int motion_mirror_joint[MOTION_JOINTS]; /* left <-> right */
 
+/* A clip of zeroes; one that may hold anything, for callers that write all of it. */
 me_code motion_clip_new(motion_clip *out, me_arena *arena, int64_t frames, bool joints,
                         me_err *err);
+me_code motion_clip_take(motion_clip *out, me_arena *arena, int64_t frames, bool joints,
+                         me_err *err);
 
 /* ---- rotations (motion/rotation.c); float32 as the reference computes, double where named _d ----
  */

@@ -155,25 +155,32 @@ Test(file, a_large_file_is_read_whole_from_where_it_stands)
     free(data);
 }
 
-Test(file, forgotten_bytes_are_whole_pages_before_the_end_given)
+Test(file, bytes_given_away_are_whole_pages_before_the_end_given)
 {
-    const size_t size = 9u << 20;
+    const size_t size = 9u << 20, end = (5u << 20) + 123;
     unsigned char *data = malloc(size);
     memset(data, 7, size);
     cr_assert_eq(me_file_write("a", data, size, NULL), ME_OK);
     me_bytes b;
+    me_arena arena = {0};
     cr_assert_eq(me_bytes_open(&b, "a", NULL), ME_OK);
-    me_bytes_forget(&b, data);                /* of another file: nothing happens */
-    me_bytes_forget(&b, b.data);              /* nothing lies before */
-    me_bytes_forget(&b, b.data + size + 1);   /* outside */
-    me_bytes_forget(&b, b.data + (1u << 20)); /* less than a page */
+    me_bytes_give(&b, data, &arena);              /* of another file: nothing happens */
+    me_bytes_give(&b, b.data, &arena);            /* nothing lies before */
+    me_bytes_give(&b, b.data + size + 1, &arena); /* outside */
+    me_bytes_give(&b, b.data + 100, &arena);      /* less than a page */
+    cr_expect_null(arena.head);
     cr_expect_eq(memcmp(b.data, data, size), 0);
-    const size_t end = (5u << 20) + 123;
-    me_bytes_forget(&b, b.data + end);
+    me_bytes_give(&b, b.data + (2u << 20), &arena);
+    me_bytes_give(&b, b.data + end, &arena);
+    me_bytes_give(&b, b.data + end, &arena); /* once only */
     cr_expect_eq(memcmp(b.data + end, data + end, size - end), 0);
-    cr_expect_eq(b.data[0], 0);
     cr_expect_eq(b.size, size);
+    unsigned char *again = me_arena_take(&arena, 4u << 20, 1);
+    cr_assert_not_null(again);
+    cr_expect(again > b.data && again < b.data + end, "the file's bytes are not used again");
     me_bytes_close(&b);
+    memset(again, 1, 4u << 20); /* they outlive the file */
+    me_arena_release(&arena);
     free(data);
 }
 

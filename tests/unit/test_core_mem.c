@@ -115,6 +115,56 @@ Test(mem, rewinding_to_the_start_frees_all)
     cr_assert_eq(arena.total, 0);
 }
 
+/* Pages as a reader leaves them, in two parts. */
+static void adopt_first_part(me_arena *arena, unsigned char **pages, size_t *mapped, size_t part)
+{
+    *pages = me_pages_take(3 * ME_HUGE_PAGE, mapped);
+    cr_assert_not_null(*pages);
+    cr_assert(*mapped >= 3 * ME_HUGE_PAGE && all_zero(*pages, *mapped));
+    memset(*pages, 0xff, *mapped);
+    me_arena_adopt(arena, *pages, part);
+}
+
+Test(mem, adopted_pages_are_used_next_and_zeroed_where_that_is_promised)
+{
+    me_arena arena = {0};
+    unsigned char *pages, *early = me_arena_alloc(&arena, 10, 1);
+    size_t mapped, part = (size_t)1 << 20;
+    adopt_first_part(&arena, &pages, &mapped, part);
+    unsigned char *taken = me_arena_take(&arena, 1000, 1), *zeroed = me_arena_alloc(&arena, 50, 20);
+    cr_expect(taken > pages && taken < pages + part);
+    cr_expect(zeroed > taken && zeroed < pages + part);
+    cr_expect_eq(taken[0], 0xff);
+    cr_expect(all_zero(zeroed, 1000));
+    cr_expect_eq((uintptr_t)taken % 64, 0);
+    /* Pages right behind go on where the first ones end. */
+    me_arena_adopt(&arena, pages + part, mapped - part);
+    unsigned char *across = me_arena_alloc(&arena, 2 * part, 1);
+    cr_expect(across > zeroed && across < pages + part);
+    cr_expect(all_zero(across, 2 * part));
+    memset(early, 1, 10);
+    me_arena_release(&arena);
+}
+
+Test(mem, trimming_leaves_what_was_handed_out)
+{
+    me_arena arena = {0};
+    unsigned char *pages;
+    size_t mapped;
+    me_arena_trim(&arena); /* nothing there */
+    adopt_first_part(&arena, &pages, &mapped, (size_t)1 << 20);
+    unsigned char *kept = me_arena_take(&arena, 1000, 1);
+    me_arena_trim(&arena); /* less than a huge page */
+    me_arena_adopt(&arena, pages + (1u << 20), mapped - (1u << 20));
+    me_arena_trim(&arena);
+    cr_expect_eq(kept[999], 0xff);
+    unsigned char *near = me_arena_alloc(&arena, 1000, 1);
+    cr_expect(near > kept && near < pages + ME_HUGE_PAGE);
+    unsigned char *elsewhere = me_arena_alloc(&arena, ME_HUGE_PAGE, 1);
+    cr_expect(elsewhere < pages || elsewhere >= pages + ME_HUGE_PAGE);
+    me_arena_release(&arena);
+}
+
 Test(mem, want_of_memory_is_an_error_with_a_name)
 {
     me_err err = {0};
