@@ -397,8 +397,20 @@ static void stack_global(me_machine *m)
     if (m->code == ME_OK && (name->value.kind != ME_STRING || module->value.kind != ME_STRING))
         me_machine_fail(m, "a global is not named by strings");
     if (m->code != ME_OK) return;
-    push(m, global(m, module->value.as.string.data, module->value.as.string.length,
-                   name->value.as.string.data, name->value.as.string.length));
+    const size_t module_length = module->value.as.string.length;
+    const size_t name_length = name->value.as.string.length;
+    /* Without a memo each array names its classes again, by strings that are shared: so are these,
+     * which no instruction changes. */
+    const size_t slot = (3 * module_length + name_length) % ME_PICKLE_GLOBALS;
+    if (m->globals[slot].module != module || m->globals[slot].name != name) {
+        me_node *made = global(m, module->value.as.string.data, module_length,
+                               name->value.as.string.data, name_length);
+        if (m->code != ME_OK) return;
+        m->globals[slot].module = module;
+        m->globals[slot].name = name;
+        m->globals[slot].global = made;
+    }
+    push(m, m->globals[slot].global);
 }
 
 /* INST and OBJ, protocol 0's and 1's ways of calling a class with what lies above the mark. */

@@ -36,6 +36,7 @@ typedef enum {
 
 #define ME_PICKLE_MAX_DEPTH 100 /* of nested values */
 #define ME_PICKLE_WORDS 127
+#define ME_PICKLE_GLOBALS 31
 #define ME_PICKLE_MAX_INNER 4 /* pickles inside a pickle: joblib's object arrays, torch's blobs */
 
 /* What calling (REDUCE, NEWOBJ) a global means. */
@@ -146,6 +147,10 @@ typedef struct me_machine {
     size_t text_left;
     me_node *small[256], *constants[3], *nothing;
     me_node *words[ME_PICKLE_WORDS]; /* short strings met, by a hash; later ones replace earlier */
+    struct {
+        const me_node *module, *name;
+        me_node *global;
+    } globals[ME_PICKLE_GLOBALS]; /* those that strings named, likewise */
 
     me_storage *storages, **storages_end; /* in order of first mention */
     size_t n_storages;

@@ -162,17 +162,23 @@ me_code me_dict_put(me_arena *arena, me_value *dict, const char *key, me_value *
     return me_dict_set(arena, dict, me_value_string(arena, key), value, err);
 }
 
+static bool is_text(const me_value *v, const char *text, size_t length)
+{
+    return v->kind == ME_STRING && v->as.string.length == length &&
+           memcmp(v->as.string.data, text, length) == 0;
+}
+
 bool me_string_equals(const me_value *v, const char *s)
 {
-    return v && v->kind == ME_STRING && v->as.string.length == strlen(s) &&
-           memcmp(v->as.string.data, s, v->as.string.length) == 0;
+    return v && is_text(v, s, strlen(s));
 }
 
 me_value *me_dict_get(const me_value *v, const char *key)
 {
     if (!v || v->kind != ME_DICT) return NULL;
+    const size_t length = strlen(key);
     for (size_t i = 0; i < v->as.dict.length; i++)
-        if (me_string_equals(v->as.dict.keys[i], key)) return v->as.dict.values[i];
+        if (is_text(v->as.dict.keys[i], key, length)) return v->as.dict.values[i];
     return NULL;
 }
 
