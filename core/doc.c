@@ -186,6 +186,7 @@ static me_code open_bytes(me_doc *doc, const char *name, me_err *err)
     /* Values take room beside the bytes: one needs an instruction of at least a byte, and honest
      * files are mostly data. The limit only stops files that are made to exhaust memory. */
     doc->arena.limit = size < SIZE_MAX / 64 ? 512 * MIB + 32 * size : 0;
+    me_arena_expect(&doc->arena, size / 8);
     return read_bytes(doc, bytes, size, name, err);
 }
 

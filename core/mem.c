@@ -79,6 +79,13 @@ void me_arena_init(me_arena *arena)
     memset(arena, 0, sizeof *arena);
 }
 
+void me_arena_expect(me_arena *arena, size_t bytes)
+{
+    arena->block_size = bytes < FIRST_BLOCK     ? FIRST_BLOCK
+                        : bytes < LARGEST_BLOCK ? bytes
+                                                : LARGEST_BLOCK;
+}
+
 void me_arena_release(me_arena *arena)
 {
     for (struct me_arena_block *b = arena->head; b;) {

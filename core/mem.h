@@ -30,6 +30,8 @@ typedef struct me_arena_mark {
 
 void me_arena_init(me_arena *arena); /* an all-zero me_arena is valid too */
 void me_arena_release(me_arena *arena);
+/* About so many bytes will be asked for: the first blocks need not be small ones. */
+void me_arena_expect(me_arena *arena, size_t bytes);
 
 /* NULL when memory (or arena->limit) is exhausted or n * size overflows. n == 0 gives a valid,
  * unusable pointer. */

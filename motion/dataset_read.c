@@ -458,6 +458,7 @@ me_code motion_dataset_parse(motion_dataset *out, me_doc *doc, bool joints, me_e
     if (schema && !me_string_equals(schema, MOTION_SCHEMA))
         return me_fail(err, ME_EFORMAT, "schema '%s' is not known, expected " MOTION_SCHEMA,
                        schema->kind == ME_STRING ? schema->as.string.data : "?");
+    me_arena_expect(&out->arena, doc->size);
     code = schema ? parse_packed(out, doc, joints, err) : parse_pickled(out, doc, joints, err);
     if (code) return code;
     const char **keys = ME_NEW_ARRAY(&out->arena, out->n, const char *);
