@@ -199,10 +199,10 @@ void me_bytes_give(me_bytes *b, const unsigned char *end, me_arena *arena)
  * all. */
 static size_t read_parts(int fd, unsigned char *data, size_t size)
 {
-    const size_t part = 4 * ME_HUGE_PAGE;
+    const size_t part = ME_HUGE_PAGE;
     const int64_t n = (int64_t)(size / part);
     int64_t whole = n;
-#pragma omp parallel for schedule(static) reduction(min : whole)
+#pragma omp parallel for schedule(dynamic, 1) reduction(min : whole)
     for (int64_t i = 0; i < n; i++) {
         size_t from = (size_t)i * part, got = 0;
         while (got < part) {
