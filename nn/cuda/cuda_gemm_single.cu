@@ -362,7 +362,7 @@ static __device__ __forceinline__ void consume(const single_args &g,
                 for (int i = 0; i < 2; i++) {
                     multiply<shape, B_MN>(part, words[i], b[i]);
                     if (i == 0 || round + 2 < w.rounds) take(1 - i);
-                    wgmma_wait(part, words[i]);
+                    wgmma_wait<0>(part, words[i]);
                     release();
                     add(sum, part);
                 }
@@ -373,11 +373,11 @@ static __device__ __forceinline__ void consume(const single_args &g,
                 multiply<shape, B_MN>(part[0], words[0], b[0]);
                 take(1);
                 multiply<shape, B_MN>(part[1], words[1], b[1]);
-                wgmma_wait_but_one(part[0], words[0]);
+                wgmma_wait<1>(part[0], words[0]);
                 release();
                 add(sum, part[0]);
                 if (round + 2 < w.rounds) take(0);
-                wgmma_wait(part[1], words[1]);
+                wgmma_wait<0>(part[1], words[1]);
                 release();
                 add(sum, part[1]);
             }

@@ -72,41 +72,17 @@ template <int N> static __device__ __forceinline__ void wgmma_wait(float (&sum)[
 #endif
 }
 
-/* The same where the left operands were in registers, which may change from here on. */
-template <int N>
+/* For all but the last PENDING groups, which do not use these registers; from here on the sums may
+ * be read, and the left operands `a` changed. */
+template <int PENDING, int N>
 static __device__ __forceinline__ void wgmma_wait(float (&sum)[N], uint32_t (&a)[3][4])
 {
-    wgmma_wait(sum);
 #ifdef NN_CUDA_HAS_WGMMA
-#pragma unroll
-    for (int p = 0; p < 3; p++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(a[p][i])::"memory");
-    }
-#endif
-}
-
-/* Waits for all but the last group, which does not use these registers: from here on the sums may
- * be read, and the left operands `a` changed. */
-template <int N> static __device__ __forceinline__ void wgmma_wait_but_one(float (&sum)[N])
-{
-    wgmma_wait_but_one();
-#ifdef NN_CUDA_HAS_WGMMA
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 #pragma unroll
     for (int i = 0; i < N; i++) asm volatile("" : "+f"(sum[i])::"memory");
-#endif
-}
-
-template <int N>
-static __device__ __forceinline__ void wgmma_wait_but_one(float (&sum)[N], uint32_t (&a)[3][4])
-{
-    wgmma_wait_but_one(sum);
-#ifdef NN_CUDA_HAS_WGMMA
 #pragma unroll
-    for (int p = 0; p < 3; p++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) asm volatile("" : "+r"(a[p][i])::"memory");
-    }
+    for (int i = 0; i < 12; i++) asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
 #endif
 }
 
