@@ -87,7 +87,7 @@ bool nn_cuda_gemm_f32(nn_cuda *cu, const nn_gemm_args *args);
 bool nn_cuda_gemm_single(nn_cuda *cu, const nn_gemm_args *args);
 /* cuda_gemm_forward.cu: a layer's product in tf32 on Hopper; false where it is not its. */
 bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *args);
-/* Asks the driver for what tensor copies are described with. */
+/* cuda_tma.cu: asks the driver for what tensor copies are described with. */
 bool nn_cuda_tensor_maps_open(nn_cuda *cu);
 /* cuda_linear.cu */
 void nn_cuda_linear_grad(nn_backend *be, const nn_linear_grad_args *args);

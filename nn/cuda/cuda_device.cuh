@@ -89,6 +89,11 @@ static __device__ __forceinline__ void accumulate4(float4 &a, float4 b)
     a = make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
+static __device__ __forceinline__ float4 scaled4(float4 v, float by)
+{
+    return make_float4(by * v.x, by * v.y, by * v.z, by * v.w);
+}
+
 /* ---- runs --------------------------------------------------------------------------------------
  * A run is E neighbouring elements as they lie in memory, moved in one access: RUN<T> of them, 16
  * bytes, where rows and pointers allow that, else 1. It is widened to f32 only where it is needed,

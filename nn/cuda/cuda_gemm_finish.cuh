@@ -35,11 +35,7 @@ static __device__ __forceinline__ void finish_four(float (&y)[4], float4 bias, c
         for (int e = 0; e < 4; e++) y[e] *= factor[0][e], slope[e] *= factor[0][e];
     }
     float4 out = make_float4(y[0], y[1], y[2], y[3]);
-    if (g.accumulate != 0.f) {
-        const float4 was = load4(g.c + at);
-        accumulate4(out, make_float4(g.accumulate * was.x, g.accumulate * was.y,
-                                     g.accumulate * was.z, g.accumulate * was.w));
-    }
+    if (g.accumulate != 0.f) accumulate4(out, scaled4(load4(g.c + at), g.accumulate));
     store4(g.c + at, out);
     if (LEARNS && g.slope)
         store4(g.slope + at, make_float4(slope[0], slope[1], slope[2], slope[3]));

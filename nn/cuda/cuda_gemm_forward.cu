@@ -158,6 +158,14 @@ static void choose_tile(forward_call *call)
     }
 }
 
+/* An operand (rows, k), of which `box` rows of a tile come at once. */
+static bool describe(const forward_call *call, CUtensorMap *map, const void *p, int64_t rows,
+                     int box)
+{
+    return nn_cuda_tensor_map(call->cu, map, CU_TENSOR_MAP_DATA_TYPE_TFLOAT32, (const float *)p,
+                              rows, call->g->k, box, DEPTH, CU_TENSOR_MAP_SWIZZLE_128B);
+}
+
 bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *g)
 {
     const bool known =
@@ -170,8 +178,8 @@ bool nn_cuda_gemm_forward(nn_cuda *cu, const nn_gemm_args *g)
         return false;
     forward_call call = {cu, g, 0, 0, {}};
     choose_tile(&call);
-    if (!nn_cuda_tensor_map_tf32(cu, &call.map.x, g->a, g->m, g->k, call.rows, DEPTH) ||
-        !nn_cuda_tensor_map_tf32(cu, &call.map.w, g->b, g->n, g->k, call.columns, DEPTH))
+    if (!describe(&call, &call.map.x, g->a, g->m, call.rows) ||
+        !describe(&call, &call.map.w, g->b, g->n, call.columns))
         return false;
     by_activation(&call);
     return true;

@@ -10,8 +10,8 @@
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
  * products at most, small ones first, and ordinary additions, which round, do the rest.
  *
- * Operands come by tensor copies, so their rows begin at multiples of 16 bytes; others take another
- * way (cuda_gemm.cu).
+ * Operands come by tensor copies, so their rows begin at multiples of 16 bytes. Others are
+ * cuda_gemm_f32.cu's in inference and cuBLASLt's in training.
  *
  * Sums over k are taken in one order whatever m, n and the tile are, so a row has the same bits in
  * any batch. Only products of weight gradients, long in k and small in m and n, are split along k;
@@ -434,11 +434,7 @@ static __global__ void __launch_bounds__(256)
     if (i >= n) return;
     float4 sum = load4(parts + i);
     for (int s = 1; s < splits; s++) accumulate4(sum, load4(parts + s * n + i));
-    if (accumulate != 0.f) {
-        const float4 old = load4(c + i);
-        accumulate4(sum, make_float4(accumulate * old.x, accumulate * old.y, accumulate * old.z,
-                                     accumulate * old.w));
-    }
+    if (accumulate != 0.f) accumulate4(sum, scaled4(load4(c + i), accumulate));
     store4(c + i, sum);
 }
 
@@ -471,10 +467,16 @@ static void run_tiles(nn_cuda *cu, single_call *call)
     single_args *g = &call->args;
     single_maps maps;
     const int64_t m = g->to.m, n = g->to.n, k = g->k;
-    call->described = (A_MN ? nn_cuda_tensor_map(cu, &maps.a, call->a, k, m, STEP, 32, true)
-                            : nn_cuda_tensor_map(cu, &maps.a, call->a, m, k, ROWS, STEP, false)) &&
-                      (B_MN ? nn_cuda_tensor_map(cu, &maps.b, call->b, k, n, STEP, N, false)
-                            : nn_cuda_tensor_map(cu, &maps.b, call->b, n, k, N, STEP, false));
+    auto describe = [=](CUtensorMap *map, const float *p, int64_t rows, int64_t columns,
+                        int box_rows, int box_columns, CUtensorMapSwizzle swizzle) {
+        return nn_cuda_tensor_map(cu, map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, p, rows, columns,
+                                  box_rows, box_columns, swizzle);
+    };
+    const CUtensorMapSwizzle plain = CU_TENSOR_MAP_SWIZZLE_NONE;
+    call->described = (A_MN ? describe(&maps.a, call->a, k, m, STEP, 32, CU_TENSOR_MAP_SWIZZLE_128B)
+                            : describe(&maps.a, call->a, m, k, ROWS, STEP, plain)) &&
+                      (B_MN ? describe(&maps.b, call->b, k, n, STEP, N, plain)
+                            : describe(&maps.b, call->b, n, k, N, STEP, plain));
     if (!call->described) return;
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),

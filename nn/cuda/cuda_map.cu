@@ -44,7 +44,7 @@ template <typename T> static void axpby(nn_cuda *cu, const nn_map_args *p)
     bool vec = map_vec(p);
     run_map(cu, p->n, "axpby", [=] __device__(int64_t i, int64_t there) {
         float4 v = load4_part(a + i, there, vec);
-        v = make_float4(alpha * v.x, alpha * v.y, alpha * v.z, alpha * v.w);
+        v = scaled4(v, alpha);
         if (b) {
             float4 w = load4_part(b + i, there, vec);
             v = make_float4(v.x + beta * w.x, v.y + beta * w.y, v.z + beta * w.z, v.w + beta * w.w);

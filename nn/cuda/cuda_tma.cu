@@ -19,30 +19,15 @@ bool nn_cuda_tensor_maps_open(nn_cuda *cu)
     return code == cudaSuccess && found == cudaDriverEntryPointSuccess;
 }
 
-static bool describe(nn_cuda *cu, CUtensorMap *map, CUtensorMapDataType type, const void *p,
-                     int64_t rows, int64_t columns, int box_rows, int box_columns,
-                     CUtensorMapSwizzle swizzle)
+bool nn_cuda_tensor_map(nn_cuda *cu, CUtensorMap *map, CUtensorMapDataType type, const float *p,
+                        int64_t rows, int64_t columns, int box_rows, int box_columns,
+                        CUtensorMapSwizzle swizzle)
 {
     const cuuint64_t sizes[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
-    const cuuint64_t strides[1] = {(cuuint64_t)columns * sizeof(float)};
+    const cuuint64_t strides[1] = {(cuuint64_t)columns * sizeof *p};
     const cuuint32_t boxes[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows}, steps[2] = {1, 1};
     return ((encode_function *)cu->encode_tensor_map)(
                map, type, 2, (void *)p, sizes, strides, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
-
-bool nn_cuda_tensor_map(nn_cuda *cu, CUtensorMap *map, const float *p, int64_t rows,
-                        int64_t columns, int box_rows, int box_columns, bool swizzled)
-{
-    return describe(cu, map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, p, rows, columns, box_rows,
-                    box_columns,
-                    swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE);
-}
-
-bool nn_cuda_tensor_map_tf32(nn_cuda *cu, CUtensorMap *map, const void *p, int64_t rows,
-                             int64_t columns, int box_rows, int box_columns)
-{
-    return describe(cu, map, CU_TENSOR_MAP_DATA_TYPE_TFLOAT32, p, rows, columns, box_rows,
-                    box_columns, CU_TENSOR_MAP_SWIZZLE_128B);
 }

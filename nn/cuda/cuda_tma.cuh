@@ -100,13 +100,11 @@ static __device__ __forceinline__ void tensor_copy(uint32_t to, const CUtensorMa
 struct nn_cuda;
 
 /* Describes (rows, columns) of f32, whose rows begin at multiples of 16 bytes, to be read as boxes
- * of `box_rows` rows of `box_columns`. Swizzled: rows of 128 bytes, in which the 16-byte pieces of
- * row r come to their place xor r % 8. False when the driver declines. */
-bool nn_cuda_tensor_map(nn_cuda *cu, CUtensorMap *map, const float *p, int64_t rows,
-                        int64_t columns, int box_rows, int box_columns, bool swizzled);
-
-/* The same, swizzled, rounded to tf32 on the way. */
-bool nn_cuda_tensor_map_tf32(nn_cuda *cu, CUtensorMap *map, const void *p, int64_t rows,
-                             int64_t columns, int box_rows, int box_columns);
+ * of `box_rows` rows of `box_columns`; of type TFLOAT32 they are rounded to tf32 on their way.
+ * SWIZZLE_128B: rows of 128 bytes, in which the 16-byte pieces of row r come to their place
+ * xor r % 8. False when the driver declines. */
+bool nn_cuda_tensor_map(nn_cuda *cu, CUtensorMap *map, CUtensorMapDataType type, const float *p,
+                        int64_t rows, int64_t columns, int box_rows, int box_columns,
+                        CUtensorMapSwizzle swizzle);
 
 #endif
