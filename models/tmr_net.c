@@ -104,21 +104,22 @@ me_code model_tmr_positions(nn_tensor *out, nn_backend *be, int64_t rows, int64_
 /* ---- encoders
  * ------------------------------------------------------------------------------------------ */
 
-/* Where the rows of a batch with its two tokens come from. */
+/* Where the rows of a batch with its two tokens come from; all NULL after a failure. */
 typedef struct layout {
     nn_packing *all, *pair; /* L + 2 rows a sequence; the two token rows of each */
     nn_index *source;       /* into [tokens ; rows] */
     nn_index *position, *token_rows;
 } layout;
 
-static bool make_layout(layout *out, nn_ctx *ctx, const int32_t *lengths, int64_t n, int64_t rows,
-                        int64_t positions)
+static layout make_layout(nn_ctx *ctx, const int32_t *lengths, int64_t n, int64_t rows,
+                          int64_t positions)
 {
+    layout out = {0};
     int64_t all = rows + TMR_TOKENS * n;
     int32_t *host = malloc((size_t)(2 * all + (2 + TMR_TOKENS) * n) * sizeof *host);
     if (!host) {
         me_fail_mem(&ctx->err, "a batch's layout");
-        return false;
+        return out;
     }
     int32_t *source = host, *position = source + all, *length = position + all, *two = length + n,
             *tokens = two + n;
@@ -132,24 +133,21 @@ static bool make_layout(layout *out, nn_ctx *ctx, const int32_t *lengths, int64_
             position[row] = t;
         }
     }
-    out->all = nn_packing_new(ctx, length, n);
-    out->pair = nn_packing_new(ctx, two, n);
-    out->source = nn_index_new(ctx, source, all, rows + TMR_TOKENS);
-    out->position = nn_index_new(ctx, position, all, positions);
-    out->token_rows = nn_index_new(ctx, tokens, TMR_TOKENS * n, all);
+    out.all = nn_packing_new(ctx, length, n);
+    out.pair = nn_packing_new(ctx, two, n);
+    out.source = nn_index_new(ctx, source, all, rows + TMR_TOKENS);
+    out.position = nn_index_new(ctx, position, all, positions);
+    out.token_rows = nn_index_new(ctx, tokens, TMR_TOKENS * n, all);
     free(host);
-    return ctx->err.code == ME_OK;
+    return out;
 }
 
 /* The two token rows of every sequence after the last layer: (2n, width), mu and logvar
  * alternating. */
 static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stack *s,
-                         nn_tensor *rows, const int32_t *lengths, int64_t n, nn_tensor *positions)
+                         nn_tensor *rows, const layout *at, nn_tensor *positions)
 {
     bool text = s == &net->text;
-    layout at;
-    if (!make_layout(&at, ctx, lengths, n, rows->shape[0], positions->shape[0]))
-        return nn_new2(ctx, nn_activation_dtype(ctx), TMR_TOKENS * n, s->width);
     nn_dtype dtype = nn_activation_dtype(ctx);
     if (rows->dtype != dtype) rows = nn_cast(ctx, rows, dtype);
     nn_tensor *x = nn_linear(
@@ -161,9 +159,9 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
         NN_ACT_NONE);
     nn_tensor *stack[] = {
         nn_param_get(ctx, net->params, text ? "text_encoder.tokens" : "motion_encoder.tokens"), x};
-    x = nn_assemble(ctx, stack, 2, at.source, positions, at.position);
+    x = nn_assemble(ctx, stack, 2, at->source, positions, at->position);
     if (s->dropout > 0) x = nn_dropout(ctx, x, s->dropout);
-    return model_encoder_forward_rows(ctx, s, x, at.all, at.token_rows, at.pair);
+    return model_encoder_forward_rows(ctx, s, x, at->all, at->token_rows, at->pair);
 }
 
 /* Every second row from `first`: mu (0) or logvar (1), as f32. */
@@ -185,45 +183,66 @@ nn_tensor *model_tmr_embed(nn_ctx *ctx, const model_tmr_net *net, bool text, nn_
                            const int32_t *lengths, int64_t n, nn_tensor *positions)
 {
     const model_stack *s = text ? &net->text : &net->motion;
-    return every_second(ctx, encode(ctx, net, s, rows, lengths, n, positions), 0);
+    layout at = make_layout(ctx, lengths, n, rows->shape[0], positions->shape[0]);
+    return every_second(ctx, encode(ctx, net, s, rows, &at, positions), 0);
 }
 
 /* ---- decoder
  * ------------------------------------------------------------------------------------------- */
 
-/* Decodes both latents at once: 2n sequences, those of `z` one after the other, the motion lengths
- * twice. */
-static nn_tensor *decode(nn_ctx *ctx, const model_tmr_net *net, nn_tensor *z,
-                         const int32_t *lengths, int64_t n, int64_t frames, nn_tensor *positions)
+/* Both latents are decoded at once: 2n sequences, those of the first one after the other, the
+ * motion lengths twice. All NULL after a failure. */
+typedef struct decoding {
+    nn_packing *seq;
+    nn_index *position, *latent; /* of every row */
+} decoding;
+
+static decoding make_decoding(nn_ctx *ctx, const int32_t *lengths, int64_t n, int64_t frames,
+                              int64_t positions)
 {
-    nn_dtype dtype = nn_activation_dtype(ctx);
+    decoding out = {0};
     int32_t *host = malloc((size_t)(4 * frames + 2 * n + 1) * sizeof *host);
     if (!host) {
         me_fail_mem(&ctx->err, "a batch's layout");
-        return z;
+        return out;
     }
-    int32_t *position = host, *segment = host + 2 * frames, *length = segment + 2 * frames;
+    int32_t *position = host, *latent = host + 2 * frames, *length = latent + 2 * frames;
     int64_t row = 0;
     for (int64_t i = 0; i < 2 * n; i++) {
         length[i] = lengths[i % n];
         for (int32_t t = 0; t < length[i]; t++, row++) {
             position[row] = t;
-            segment[row] = (int32_t)i;
+            latent[row] = (int32_t)i;
         }
     }
-    nn_packing *seq = nn_packing_new(ctx, length, 2 * n);
-    nn_index *at = nn_index_new(ctx, position, 2 * frames, positions->shape[0]);
-    nn_index *of = nn_index_new(ctx, segment, 2 * frames, 2 * n);
+    out.seq = nn_packing_new(ctx, length, 2 * n);
+    out.position = nn_index_new(ctx, position, 2 * frames, positions);
+    out.latent = nn_index_new(ctx, latent, 2 * frames, 2 * n);
     free(host);
-    if (z->dtype != dtype) z = nn_cast(ctx, z, dtype);
-    nn_tensor *x =
-        nn_gather(ctx, positions, at); /* the queries are zeros, so only positions remain */
+    return out;
+}
+
+/* As far as no latent is needed. */
+static nn_tensor *begin_to_decode(nn_ctx *ctx, const model_tmr_net *net, const decoding *d,
+                                  nn_tensor *positions)
+{
+    nn_dtype dtype = nn_activation_dtype(ctx);
+    /* The queries are zeros, so only positions remain. */
+    nn_tensor *x = nn_gather(ctx, positions, d->position);
     if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
     if (net->decoder.dropout > 0) x = nn_dropout(ctx, x, net->decoder.dropout);
-    x = model_decoder_forward(ctx, &net->decoder, x, seq, z, of);
-    return nn_linear(ctx, x, nn_param_get(ctx, net->params, "motion_decoder.final_layer.weight"),
-                     nn_param_get(ctx, net->params, "motion_decoder.final_layer.bias"),
-                     NN_ACT_NONE);
+    return model_decoder_begin(ctx, &net->decoder, x, d->seq);
+}
+
+static nn_tensor *decode(nn_ctx *ctx, const model_tmr_net *net, const decoding *d, nn_tensor *begun,
+                         nn_tensor *z)
+{
+    nn_dtype dtype = nn_activation_dtype(ctx);
+    if (z->dtype != dtype) z = nn_cast(ctx, z, dtype);
+    nn_tensor *x = model_decoder_forward(ctx, &net->decoder, begun, d->seq, z, d->latent);
+    x = nn_linear(ctx, x, nn_param_get(ctx, net->params, "motion_decoder.final_layer.weight"),
+                  nn_param_get(ctx, net->params, "motion_decoder.final_layer.bias"), NN_ACT_NONE);
+    return x->dtype == NN_F32 ? x : nn_cast(ctx, x, NN_F32);
 }
 
 /* ---- loss
@@ -253,26 +272,38 @@ nn_tensor *model_tmr_loss(nn_ctx *ctx, const model_tmr_net *net, const model_tmr
     for (int64_t i = 0; i < b->n && !b->longest; i++)
         if (b->motion_lengths[i] > longest) longest = b->motion_lengths[i];
 
-    nn_tensor *motion =
-        encode(ctx, net, &net->motion, b->motion, b->motion_lengths, b->n, positions);
-    nn_tensor *text = encode(ctx, net, &net->text, b->text, b->text_lengths, b->n, positions);
+    layout motion_at = make_layout(ctx, b->motion_lengths, b->n, frames, positions->shape[0]);
+    layout text_at =
+        make_layout(ctx, b->text_lengths, b->n, b->text->shape[0], positions->shape[0]);
+    decoding d = make_decoding(ctx, b->motion_lengths, b->n, frames, positions->shape[0]);
+
+    /* Sentences are short, and latents few: what is made of them are chains of small operations. */
+    nn_split(ctx);
+    nn_tensor *motion = encode(ctx, net, &net->motion, b->motion, &motion_at, positions);
+    nn_beside(ctx);
+    nn_split(ctx);
+    nn_tensor *text = encode(ctx, net, &net->text, b->text, &text_at, positions);
+    nn_beside(ctx);
+    nn_tensor *begun = begin_to_decode(ctx, net, &d, positions), *target = twice(ctx, b->motion);
+    nn_join(ctx);
+    nn_join(ctx);
     nn_tensor *mu_m = every_second(ctx, motion, 0), *lv_m = every_second(ctx, motion, 1);
     nn_tensor *mu_t = every_second(ctx, text, 0), *lv_t = every_second(ctx, text, 1);
     nn_tensor *z[] = {nn_reparameterize(ctx, mu_t, lv_t, b->noise_text),
                       nn_reparameterize(ctx, mu_m, lv_m, b->noise_motion)};
-    nn_tensor *decoded =
-        decode(ctx, net, nn_concat_rows(ctx, z, 2), b->motion_lengths, b->n, frames, positions);
-    if (decoded->dtype != NN_F32) decoded = nn_cast(ctx, decoded, NN_F32);
-    nn_tensor *target = twice(ctx, b->motion);
+    nn_tensor *both = nn_concat_rows(ctx, z, 2);
 
+    nn_split(ctx);
     /* The reference averages over the padded rectangle, whose padding is zero on both sides. */
-    nn_tensor *recons =
-        nn_smooth_l1(ctx, decoded, target, NULL, (double)(b->n * longest * net->features));
+    nn_tensor *recons = nn_smooth_l1(ctx, decode(ctx, net, &d, begun, both), target, NULL,
+                                     (double)(b->n * longest * net->features));
+    nn_beside(ctx);
     nn_tensor *kls[] = {nn_kl(ctx, mu_t, lv_t, mu_m, lv_m), nn_kl(ctx, mu_m, lv_m, mu_t, lv_t),
                         nn_kl(ctx, mu_m, lv_m, NULL, NULL), nn_kl(ctx, mu_t, lv_t, NULL, NULL)};
     nn_tensor *kl = nn_weighted_sum(ctx, kls, (float[]){1, 1, 1, 1}, 4);
     nn_tensor *latent = nn_smooth_l1(ctx, z[0], z[1], NULL, (double)(b->n * net->motion.width));
     nn_tensor *nce = contrastive(ctx, z[0], z[1], b->hidden, o->temperature);
+    nn_join(ctx);
     if (latents) memcpy(latents, z, sizeof z);
 
     nn_tensor *all[] = {recons, kl, latent, nce};

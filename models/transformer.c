@@ -156,21 +156,30 @@ nn_tensor *model_encoder_forward_rows(nn_ctx *ctx, const model_stack *s, nn_tens
     return feed_forward(ctx, s, l, 2, h);
 }
 
+nn_tensor *model_decoder_begin(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
+                               const nn_packing *seq)
+{
+    return s->layers > 0 ? self_attention(ctx, s, 0, x, seq, NULL) : x;
+}
+
 nn_tensor *model_decoder_forward(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
                                  const nn_packing *seq, nn_tensor *memory, nn_index *segment)
 {
     int64_t d = s->width;
     for (int l = 0; l < s->layers; l++) {
-        x = self_attention(ctx, s, l, x, seq, NULL);
+        nn_split(ctx);
+        if (l > 0) x = self_attention(ctx, s, l, x, seq, NULL);
+        nn_beside(ctx);
         nn_tensor *w = weight(ctx, s, l, "multihead_attn.in_proj_weight");
         nn_tensor *b = weight(ctx, s, l, "multihead_attn.in_proj_bias");
         nn_tensor *v = nn_linear(ctx, memory, nn_rows(ctx, w, 2 * d, 3 * d),
                                  nn_rows(ctx, b, 2 * d, 3 * d), NN_ACT_NONE);
         v = nn_linear(ctx, v, weight(ctx, s, l, "multihead_attn.out_proj.weight"),
                       weight(ctx, s, l, "multihead_attn.out_proj.bias"), NN_ACT_NONE);
-        x = nn_dropout_layernorm(ctx, x, nn_gather(ctx, v, segment), s->dropout,
-                                 of_norm(ctx, s, l, 2, "weight"), of_norm(ctx, s, l, 2, "bias"),
-                                 layernorm_eps);
+        v = nn_gather(ctx, v, segment);
+        nn_join(ctx);
+        x = nn_dropout_layernorm(ctx, x, v, s->dropout, of_norm(ctx, s, l, 2, "weight"),
+                                 of_norm(ctx, s, l, 2, "bias"), layernorm_eps);
         x = feed_forward(ctx, s, l, 3, x);
     }
     return x;

@@ -34,7 +34,11 @@ nn_tensor *model_encoder_forward_rows(nn_ctx *ctx, const model_stack *s, nn_tens
                                       const nn_packing *sq);
 /* Cross-attention to one memory row a sequence: its softmax over one key is 1, so what every row of
  * the sequence receives is out(v(memory)), whatever it asks. Dropout on that single weight is left
- * out. memory (n,D); segment: for every row its sequence. */
+ * out. memory (n,D); segment: for every row its sequence.
+ * model_decoder_begin is the first layer's attention among the rows themselves, for which no memory
+ * is needed; model_decoder_forward goes on from what it gives. */
+nn_tensor *model_decoder_begin(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
+                               const nn_packing *seq);
 nn_tensor *model_decoder_forward(nn_ctx *ctx, const model_stack *s, nn_tensor *x,
                                  const nn_packing *seq, nn_tensor *memory, nn_index *segment);
 

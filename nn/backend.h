@@ -2,9 +2,9 @@
  *
  * A back end fills every slot or does not open. Slots take validated arguments: contiguous rows,
  * matching shapes, f32 or bf16 where `dtype` says so, f32 otherwise. A back end reports trouble
- * through `status` (sticky); nothing else fails. Calls are ordered as on one CUDA stream. Outputs
- * never alias inputs unless a comment says so. M rows, D columns. Sizes may be 0: a slot that has
- * nothing to write then does nothing (sums and means of nothing are 0).
+ * through `status` (sticky); nothing else fails. Calls are ordered as on one CUDA stream, but for
+ * those on lanes. Outputs never alias inputs unless a comment says so. M rows, D columns. Sizes may
+ * be 0: a slot that has nothing to write then does nothing (sums and means of nothing are 0).
  *
  * Random bits are core/rng.h's philox. Element i of site s of a step draws word i % 4 of counter
  * block i / 4: me_philox(seed, s, i / 4, w), w[i % 4]. It is kept when that word >=
@@ -18,6 +18,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define NN_LANES 4
 
 static inline uint32_t nn_dropout_threshold(float p) /* 0 <= p < 1 */
 {
@@ -356,6 +358,13 @@ struct nn_backend {
      * call before this one, and `host` may be written again once the next call has returned, or
      * after a sync. */
     void (*upload_ahead)(nn_backend *, void *dst, const void *host, size_t bytes);
+    /* NN_LANES lanes, whose work may be done at the same time; calls go to lane 0 until another one
+     * is taken. lane_begin: what goes to `lane` from now on sees what was queued on the present
+     * one. lane_join: the present one sees from now on what was queued on `lane`. Memory comes and
+     * goes in the order of lane 0. cpu: one call after the other, as they come. */
+    void (*lane_begin)(nn_backend *, int lane);
+    void (*lane_take)(nn_backend *, int lane);
+    void (*lane_join)(nn_backend *, int lane);
     void (*copy)(nn_backend *, void *dst, const void *src, size_t bytes);
     void (*zero)(nn_backend *, void *dst, size_t bytes);
 

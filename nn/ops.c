@@ -43,40 +43,58 @@ static void grad_product(nn_ctx *ctx, nn_tensor *to, nn_gemm_args args)
     to->grad = g;
 }
 
-void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, const void *dy)
+/* dy = dy slope in place, where there is one, and the sums of its columns into the bias's gradient.
+ */
+static void slope_and_bias(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
 {
-    int64_t m = s->x->shape[0], k = s->x->shape[1], n = s->w->shape[0];
-    nn_dtype dtype = s->x->dtype;
-    if (nn_tracks(ctx, s->w)) {
-        grad_product(
-            ctx, s->w,
-            (nn_gemm_args){
-                .m = n, .n = k, .k = m, .trans_a = true, .a = dy, .b = s->x->data, .dtype = dtype});
-    }
-    if (nn_tracks(ctx, s->x)) {
-        grad_product(
-            ctx, s->x,
-            (nn_gemm_args){.m = m, .n = k, .k = n, .a = dy, .b = s->w->data, .dtype = dtype});
-    }
+    if (!s->slope && !db) return;
+    ctx->be->linear_grad(ctx->be, &(nn_linear_grad_args){.m = s->x->shape[0],
+                                                         .n = s->w->shape[0],
+                                                         .dtype = s->x->dtype,
+                                                         .slope = s->slope,
+                                                         .dy = dy,
+                                                         .dx = dy,
+                                                         .dbias = db ? db->data : NULL});
+}
+
+void nn_weight_gradients(nn_ctx *ctx, const nn_weight_work *work)
+{
+    const nn_linear_parts *s = work->parts;
+    if (work->db) slope_and_bias(ctx, s, work->dy, work->db);
+    if (!nn_tracks(ctx, s->w)) return;
+    grad_product(ctx, s->w,
+                 (nn_gemm_args){.m = s->w->shape[0],
+                                .n = s->x->shape[1],
+                                .k = s->x->shape[0],
+                                .trans_a = true,
+                                .a = work->dy,
+                                .b = s->x->data,
+                                .dtype = s->x->dtype});
+}
+
+void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
+{
+    nn_weight_work work = {s, dy, db};
+    if (!nn_aside(ctx, &work)) nn_weight_gradients(ctx, &work);
+    if (!nn_tracks(ctx, s->x)) return;
+    grad_product(ctx, s->x,
+                 (nn_gemm_args){.m = s->x->shape[0],
+                                .n = s->x->shape[1],
+                                .k = s->w->shape[0],
+                                .a = dy,
+                                .b = s->w->data,
+                                .dtype = s->x->dtype});
 }
 
 static void linear_backward(nn_ctx *ctx, void *saved)
 {
     linear_saved *s = saved;
     nn_linear_parts *l = &s->parts;
-    void *dy = s->y->grad->data; /* from here on the gradient before the activation, in place */
+    void *dy = s->y->grad->data; /* where there is a slope, the gradient before it from here on */
     nn_tensor *db = nn_tracks(ctx, l->b) ? nn_grad_sum(ctx, l->b) : NULL;
     if (nn_failed(ctx)) return;
-    if (db || l->slope) {
-        ctx->be->linear_grad(ctx->be, &(nn_linear_grad_args){.m = l->x->shape[0],
-                                                             .n = l->w->shape[0],
-                                                             .dtype = s->y->dtype,
-                                                             .slope = l->slope,
-                                                             .dy = dy,
-                                                             .dx = dy,
-                                                             .dbias = db ? db->data : NULL});
-    }
-    nn_linear_products_backward(ctx, l, dy);
+    if (l->slope) slope_and_bias(ctx, l, dy, db);
+    nn_linear_products_backward(ctx, l, dy, l->slope ? NULL : db);
 }
 
 /* The bias in the dtype of the product; f32 biases are welcome under bf16 too. */

@@ -23,6 +23,17 @@ typedef enum {
     NN_ACT_COUNT
 } nn_act;
 
+/* Two parts of a pass that a GPU may compute at the same time, because neither uses what the other
+ * makes:
+ *     nn_split(ctx);  the first part  nn_beside(ctx);  the second  nn_join(ctx);
+ * So may both parts of the way back, where the second one begins. They share no parameter that
+ * learns, and no tensor that wants a gradient. Results are the same bits as without. A part that
+ * is small, or a chain of small operations, is then hidden behind a large one. A part may have
+ * parts itself, NN_PARTS within each other. */
+void nn_split(nn_ctx *ctx);
+void nn_beside(nn_ctx *ctx);
+void nn_join(nn_ctx *ctx);
+
 /* y = act(x w^T + b): x (M,K), w (N,K), b (N) or NULL -> (M,N). `w` may be an activation too, which
  * makes this the general product with a transposed right operand. */
 nn_tensor *nn_linear(nn_ctx *ctx, nn_tensor *x, nn_tensor *w, nn_tensor *b, nn_act act);

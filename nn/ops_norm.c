@@ -96,7 +96,7 @@ static void norm_backward(nn_ctx *ctx, void *saved)
         add_to_block(ctx, s->mod, s->scale_block, dmod, 1, args.d);
     }
     if (own) {
-        nn_linear_products_backward(ctx, &s->linear, dresidual->data);
+        nn_linear_products_backward(ctx, &s->linear, dresidual->data, NULL);
         nn_grad_drop(ctx, dresidual);
     } else if (dresidual) {
         nn_grad_end(ctx, s->residual, dresidual);

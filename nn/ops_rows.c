@@ -54,6 +54,8 @@ nn_tensor *nn_rows(nn_ctx *ctx, nn_tensor *x, int64_t from, int64_t to)
         g->data = nn_at(x->grad, from * row_width(x));
         y->grad = g;
         y->needs_grad = true;
+        y->parameter =
+            x->parameter && x->ndim == 2; /* of a vector the tape knows the whole alone */
         return y;
     }
     view_saved *s = nn_tracks(ctx, x) ? nn_host_alloc(ctx, 1, sizeof *s) : NULL;

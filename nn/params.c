@@ -130,6 +130,7 @@ static void attach(nn_params *p)
         item->grad = over(item, NN_F32, p->grad);
         item->tensor.grad = item->bf16.grad = &item->grad;
         item->tensor.needs_grad = item->bf16.needs_grad = true;
+        item->tensor.parameter = item->bf16.parameter = true;
     }
 }
 

@@ -157,7 +157,11 @@ static bool run_backward(suite *s, nn_backend *be, const self_work *w, nn_dtype 
     poison(&ctx);
     upload_inputs(&ctx, w, dtype, in);
     for (int i = 0; i < w->inputs; i++) {
-        if (in[i]) in[i]->needs_grad = !w->in[i].constant;
+        if (!in[i]) continue;
+        in[i]->needs_grad = !w->in[i].constant;
+        in[i]->parameter = w->in[i].weight;
+        if (in[i]->parameter)
+            in[i]->grad = nn_zeros2(&ctx, NN_F32, w->in[i].rows, w->in[i].columns);
     }
     nn_tape_new(&ctx);
     nn_tensor *y = w->op->run(&ctx, w, in);

@@ -291,6 +291,8 @@ const self_case nn_self_cases[] = {
     {"linear",          1537, 1412, 36, 0,  2, 0}, /* and for several a multiprocessor, narrow */
     {"linear",          1537, 2500, 20, 0,  1, 0}, /* or wide */
     {"linear",          1409, 1283, 19, 0,  0, 0},
+    {"parts",           33,  100, 31,  0,  0, 0},
+    {"parts",           1409, 1284, 20, 0,  0, 0}, /* long enough to be at work at the same time */
     {"activation",      3,   33,  0,   0,  1, 0},
     {"activation",      100, 257, 0,   0,  2, 0},
     {"activation",      257, 31,  0,   0,  3, 0},

@@ -78,6 +78,7 @@ static bool linear_shape(self_work *w, me_arena *arena)
     nn_self_input(w, 0, c->m, c->k, SELF_ROW);
     nn_self_input(w, 1, c->d, c->k, SELF_SHARED);
     if (!(c->flags & 16)) nn_self_input(w, 2, 1, c->d, SELF_SHARED);
+    w->in[1].weight = true;
     w->in[2].f32 = true; /* as a parameter's gradient is, and under bf16 the operation rounds it */
     output(w, c->m, c->d, SELF_ROW);
     w->flops = 2.0 * c->m * c->d * c->k;
@@ -98,6 +99,49 @@ static void linear_reference(const self_work *w, double *const *in, double *out)
                 in[2] ? in[2][j] : 0; /* under bf16 the bias is rounded: within tolerance */
             for (int64_t l = 0; l < k; l++) sum += in[0][i * k + l] * in[1][j * k + l];
             out[i * n + j] = activate(sum, w->c->flags & 15);
+        }
+    }
+}
+
+/* Two products, the second one with an activation behind it, beside each other: as in a model, but
+ * where one did not wait for the other their sum would be wrong. */
+static bool parts_shape(self_work *w, me_arena *arena)
+{
+    (void)arena;
+    const self_case *c = w->c;
+    for (int i = 0; i < 4; i += 2) {
+        nn_self_input(w, i, c->m, c->k, SELF_ROW);
+        nn_self_input(w, i + 1, c->d, c->k, SELF_SHARED);
+        w->in[i + 1].weight = true;
+    }
+    output(w, c->m, c->d, SELF_ROW);
+    w->flops = 4.0 * c->m * c->d * c->k;
+    return true;
+}
+
+static nn_tensor *parts_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
+{
+    (void)w;
+    nn_split(ctx);
+    nn_tensor *first = nn_linear(ctx, in[0], in[1], NULL, NN_ACT_NONE);
+    nn_beside(ctx);
+    nn_tensor *second = nn_linear(ctx, in[2], in[3], NULL, NN_ACT_NONE);
+    second = nn_activation(ctx, second, NN_ACT_GELU_TANH);
+    nn_join(ctx);
+    return nn_add(ctx, first, second, 1, 1);
+}
+
+static void parts_reference(const self_work *w, double *const *in, double *out)
+{
+    int64_t n = w->c->d, k = w->c->k;
+    for (int64_t i = 0; i < w->out_rows; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double first = 0, second = 0;
+            for (int64_t l = 0; l < k; l++) {
+                first += in[0][i * k + l] * in[1][j * k + l];
+                second += in[2][i * k + l] * in[3][j * k + l];
+            }
+            out[i * n + j] = first + activate(second, NN_ACT_GELU_TANH);
         }
     }
 }
@@ -569,6 +613,7 @@ static void rows_reference(const self_work *w, double *const *in, double *out)
 
 const self_op nn_self_ops[] = {
     {"linear", linear_shape, linear_run, linear_reference},
+    {"parts", parts_shape, parts_run, parts_reference},
     {"activation", unary_shape, activation_run, activation_reference},
     {"add", binary_shape, add_run, add_reference},
     {"used_twice", unary_shape, twice_run, twice_reference},

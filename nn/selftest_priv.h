@@ -15,6 +15,7 @@ typedef struct self_input {
     self_scope scope;
     bool constant; /* has no gradient */
     bool f32;      /* also under bf16 */
+    bool weight;   /* a parameter, as in a model: its gradient is f32 and there from the start */
     double *values;
 } self_input;
 

@@ -7,7 +7,7 @@
 typedef struct tape_entry tape_entry;
 struct tape_entry {
     tape_entry *before;
-    nn_tensor *y;
+    nn_tensor *y; /* NULL: not an operation, but where a part begins or ends */
     nn_backward_fn run;
     void *saved;
 };
@@ -20,10 +20,19 @@ struct tape_spare {
     size_t bytes;
 };
 
+/* Parts have the lanes 1 to NN_PARTS, gradients of weights the last one. */
+#define TAPE_WEIGHTS (NN_LANES - 1)
+_Static_assert(TAPE_WEIGHTS > NN_PARTS, "no lane is left for weights");
+
 struct nn_tape {
     tape_entry *last;
-    tape_spare *spare;
+    /* What each lane has given back, which no other takes before it has joined that one. */
+    tape_spare *spare[NN_LANES];
     tape_spare *empty; /* spare records without memory */
+    int lane;          /* that the walk is on */
+    /* Gradients of weights may be under way since that lane was joined, and their group. */
+    bool aside;
+    unsigned group;
 };
 
 #endif

@@ -48,6 +48,7 @@ void nn_ctx_close(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
     if (!pool) return;
+    while (ctx->parts) nn_join(ctx);
     for (size_t i = 0; i < pool->n; i++) ctx->be->release(ctx->be, pool->blocks[i].data);
     if (pool->one) ctx->be->release(ctx->be, pool->one);
     free(pool->blocks);
@@ -80,10 +81,11 @@ static void pool_merge(nn_ctx *ctx)
 void nn_reset(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
+    while (ctx->parts) nn_join(ctx); /* a pass may have been left within a part */
     if (pool->n > 1) pool_merge(ctx);
     memset(&ctx->err, 0, sizeof ctx->err);
     me_arena_rewind(&pool->host, (me_arena_mark){0});
-    pool->tape = (nn_tape){0};
+    pool->tape = (nn_tape){.group = pool->tape.group + 1};
     pool->current = pool->used = 0;
     ctx->dropouts = 0;
 }
@@ -105,7 +107,7 @@ void nn_rewind(nn_ctx *ctx, nn_mark_state mark)
 nn_tape *nn_tape_new(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
-    pool->tape = (nn_tape){0};
+    pool->tape = (nn_tape){.group = pool->tape.group + 1};
     if (!pool->one && !nn_failed(ctx)) {
         void *one;
         if (ctx->be->alloc(ctx->be, sizeof *pool->one, &one, &ctx->err) == ME_OK) {

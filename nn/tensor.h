@@ -45,6 +45,8 @@ struct nn_tensor {
     nn_tensor
         *grad; /* same shape, f32 for parameters, own dtype for activations; NULL until needed */
     bool needs_grad;
+    bool parameter; /* its gradient is there before a pass and stays behind it */
+    unsigned group; /* of a parameter's gradient: the tape's business */
 };
 
 /* An index list on the back end with its host copy, which the backward of a gather needs. */
@@ -69,6 +71,8 @@ typedef struct nn_packing {
     int32_t *segment_device; /* (tokens): the sequence of each row */
 } nn_packing;
 
+#define NN_PARTS 2
+
 typedef struct nn_ctx {
     nn_backend *be;
     nn_precision precision;
@@ -78,12 +82,14 @@ typedef struct nn_ctx {
     /* NULL, or on the back end: what a replayed step reads in place of seed and of the optimiser's
      * rate and corrections (nn/backend.h). The caller's. */
     const struct nn_step_state *state;
-    uint32_t dropouts;    /* number of dropout sites met in this step */
-    double flops;         /* of products and attention since the context was opened, counted from
-                             their sizes: 2 for a multiplication and its addition; what backward
-                             computes a second time is not counted */
-    me_err err;           /* sticky */
-    struct nn_pool *pool; /* activation memory, see nn_mark */
+    uint32_t dropouts; /* number of dropout sites met in this step */
+    double flops;      /* of products and attention since the context was opened, counted from
+                          their sizes: 2 for a multiplication and its addition; what backward
+                          computes a second time is not counted */
+    int parts;         /* within each other, see nn_split */
+    int lane, before[NN_PARTS]; /* that operations go to; that each part left */
+    me_err err;                 /* sticky */
+    struct nn_pool *pool;       /* activation memory, see nn_mark */
 } nn_ctx;
 
 /* The caller keeps `be` alive. */

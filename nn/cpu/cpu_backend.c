@@ -107,6 +107,12 @@ static void cpu_sync(nn_backend *be)
     (void)be;
 }
 
+static void cpu_lane(nn_backend *be, int lane)
+{
+    (void)be;
+    (void)lane;
+}
+
 static me_code cpu_alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
 {
     (void)be;
@@ -188,6 +194,9 @@ static const nn_backend cpu_slots = {
     .close = cpu_close,
     .status = cpu_status,
     .sync = cpu_sync,
+    .lane_begin = cpu_lane,
+    .lane_take = cpu_lane,
+    .lane_join = cpu_lane,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_upload,

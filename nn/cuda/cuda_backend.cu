@@ -43,6 +43,68 @@ static me_code status(nn_backend *be, me_err *err)
     return me_fail(err, cu->sticky.code, "%s", cu->sticky.msg);
 }
 
+/* ---- lanes -------------------------------------------------------------------------------------
+ */
+
+static cudaError_t open_lane(nn_cuda_lane *l)
+{
+    const size_t counters = NN_CUDA_COUNTERS * sizeof *l->counters;
+    cudaError_t code = cudaEventCreateWithFlags(&l->reached, cudaEventDisableTiming);
+    if (code == cudaSuccess) code = cudaMalloc(&l->workspace, NN_CUDA_WORKSPACE);
+    if (code == cudaSuccess) code = cudaMalloc((void **)&l->counters, counters);
+    if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking);
+    if (code == cudaSuccess) code = cudaMemsetAsync(l->counters, 0, counters, l->stream);
+    return code;
+}
+
+static void close_lane(nn_cuda_lane *l)
+{
+    if (l->workspace) cudaFree(l->workspace);
+    if (l->counters) cudaFree(l->counters);
+    if (l->reached) cudaEventDestroy(l->reached);
+    if (l->stream) cudaStreamDestroy(l->stream);
+}
+
+/* One that could not be opened leaves its work to lane 0. */
+static void lane_take(nn_backend *be, int lane)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    cu->at = cu->lanes[lane].stream ? lane : 0;
+    const nn_cuda_lane *l = &cu->lanes[cu->at];
+    cu->stream = l->stream;
+    cu->workspace = l->workspace;
+    cu->counters = l->counters;
+}
+
+/* What is queued on lane `later` from now on waits for what is queued on `earlier` until now. */
+static void wait_for(nn_cuda *cu, int later, int earlier)
+{
+    const nn_cuda_lane *to = &cu->lanes[later], *from = &cu->lanes[earlier];
+    if (later == earlier || !to->stream || !from->stream) return;
+    cudaError_t code = cudaEventRecord(from->reached, from->stream);
+    if (code == cudaSuccess) code = cudaStreamWaitEvent(to->stream, from->reached, 0);
+    nn_cuda_check(cu, code, "ordering two lanes");
+}
+
+static void lane_begin(nn_backend *be, int lane)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    nn_cuda_lane *l = &cu->lanes[lane];
+    if (!l->stream) nn_cuda_check(cu, open_lane(l), "opening a lane");
+    wait_for(cu, lane, cu->at);
+}
+
+static void lane_join(nn_backend *be, int lane)
+{
+    nn_cuda *cu = nn_cuda_of(be);
+    wait_for(cu, cu->at, lane);
+}
+
+void nn_cuda_catch_up(nn_cuda *cu)
+{
+    wait_for(cu, cu->at, 0);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------
  */
 
@@ -55,7 +117,8 @@ static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
     if (cu->capturing) return me_fail(err, ME_EBUG, "cuda: memory was asked for inside a graph");
     /* What had it before may still be queued: the next upload ahead waits for that. */
     cu->ahead_ordered = false;
-    cudaError_t code = cudaMallocAsync(out, bytes ? bytes : 1, cu->stream);
+    cudaError_t code = cudaMallocAsync(out, bytes ? bytes : 1, cu->lanes[0].stream);
+    nn_cuda_catch_up(cu);
     if (code == cudaSuccess) return ME_OK;
     cudaGetLastError(); /* running out of memory is no lasting failure */
     size_t left = 0, total = 0;
@@ -68,7 +131,7 @@ static me_code alloc(nn_backend *be, size_t bytes, void **out, me_err *err)
 static void release(nn_backend *be, void *p)
 {
     nn_cuda *cu = nn_cuda_of(be);
-    if (p) nn_cuda_check(cu, cudaFreeAsync(p, cu->stream), "freeing memory");
+    if (p) nn_cuda_check(cu, cudaFreeAsync(p, cu->lanes[0].stream), "freeing memory");
 }
 
 static void download(nn_backend *be, void *host, const void *src, size_t bytes)
@@ -154,7 +217,8 @@ static size_t peak(nn_backend *be)
     if (code == cudaSuccess)
         code = cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemHigh, &bytes);
     nn_cuda_check(cu, code, "asking for the memory in use");
-    return (size_t)bytes + NN_CUDA_WORKSPACE;
+    for (int i = 0; i < NN_LANES; i++) bytes += cu->lanes[i].workspace ? NN_CUDA_WORKSPACE : 0;
+    return (size_t)bytes;
 }
 
 /* ---- opening -----------------------------------------------------------------------------------
@@ -163,12 +227,12 @@ static size_t peak(nn_backend *be)
 static void close_cuda(nn_backend *be)
 {
     nn_cuda *cu = nn_cuda_of(be);
-    if (cu->stream) cudaStreamSynchronize(cu->stream);
+    for (int i = 0; i < NN_LANES; i++) {
+        if (cu->lanes[i].stream) cudaStreamSynchronize(cu->lanes[i].stream);
+    }
     nn_cuda_blas_close(cu);
     nn_cuda_staging_close(cu);
-    if (cu->workspace) cudaFree(cu->workspace);
-    if (cu->counters) cudaFree(cu->counters);
-    if (cu->stream) cudaStreamDestroy(cu->stream);
+    for (int i = 0; i < NN_LANES; i++) close_lane(&cu->lanes[i]);
     free(cu);
 }
 
@@ -188,6 +252,9 @@ static const nn_backend table = {
     .host_alloc = nn_cuda_host_alloc,
     .host_release = nn_cuda_host_release,
     .upload_ahead = nn_cuda_upload_ahead,
+    .lane_begin = lane_begin,
+    .lane_take = lane_take,
+    .lane_join = lane_join,
     .copy = copy,
     .zero = zero,
 
@@ -298,12 +365,9 @@ extern "C" me_code nn_cuda_open(nn_backend **out, int device, me_err *err)
     cu->base = table;
     me_code code = choose_device(cu, device, err);
     if (code == ME_OK) {
-        cudaError_t made = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
-        if (made == cudaSuccess) made = cudaMalloc(&cu->workspace, NN_CUDA_WORKSPACE);
-        size_t counters = NN_CUDA_COUNTERS * sizeof *cu->counters;
-        if (made == cudaSuccess) made = cudaMalloc((void **)&cu->counters, counters);
-        if (made == cudaSuccess) made = cudaMemsetAsync(cu->counters, 0, counters, cu->stream);
-        if (made == cudaSuccess) made = keep_memory(device);
+        cudaError_t made = keep_memory(device);
+        if (made == cudaSuccess) made = open_lane(&cu->lanes[0]);
+        lane_take(&cu->base, 0);
         if (made != cudaSuccess) {
             code = me_fail(err, ME_EDEVICE, "%s: %s", cu->base.device, cudaGetErrorString(made));
         }

@@ -1,8 +1,8 @@
 /* nn/cuda/cuda_backend.cuh: what the files of the `cuda` back end share on the host: the open back
  * end, how a failure is kept, and the wrappers that the table in cuda_backend.cu is filled with.
  *
- * Everything runs on one stream, so buffers of the back end's own (the workspace) may be used by
- * one operation after another without a wait. No kernel adds floats atomically: sums of many blocks
+ * Everything of a lane runs on one stream, so buffers of its own (the workspace) may be used by one
+ * operation after another without a wait. No kernel adds floats atomically: sums of many blocks
  * go through partial sums in the workspace and a second pass, so equal inputs give equal bits.
  */
 #ifndef NN_CUDA_BACKEND_CUH
@@ -21,18 +21,29 @@ extern "C" {
 struct nn_cuda_blas;
 struct nn_cuda_staging;
 
+/* What work on one lane must not share with that on another. */
+typedef struct nn_cuda_lane {
+    cudaStream_t stream;
+    void *workspace;
+    unsigned *counters;
+    cudaEvent_t reached; /* what another lane is to wait for */
+} nn_cuda_lane;
+
 typedef struct nn_cuda {
     nn_backend base; /* first, so that the two pointers are one */
     int device, multiprocessors;
     bool wgmma;              /* the GPU has warpgroup products and tensor copies (Hopper's) */
     bool dependent_launch;   /* kernels come before their turn (cuda_launch.cuh) */
     void *encode_tensor_map; /* of the driver */
+    /* Of the lane that calls go to now. */
     cudaStream_t stream;
+    void *workspace;              /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
+    unsigned *counters;           /* NN_CUDA_COUNTERS zeros: whoever counts sets them back */
+    int at;                       /* its number */
+    nn_cuda_lane lanes[NN_LANES]; /* opened when first used */
     bool capturing;
     bool ahead_ordered; /* no memory was taken since the last upload ahead */
     me_err sticky;      /* first failure since open */
-    void *workspace;    /* NN_CUDA_WORKSPACE bytes for gemm and for partial sums */
-    unsigned *counters; /* NN_CUDA_COUNTERS zeros: whoever counts sets them back */
     struct nn_cuda_blas *blas;
     struct nn_cuda_staging *staging;
 } nn_cuda;
@@ -68,6 +79,9 @@ extern "C" {
 
 /* Keeps the first failure; `what` is the kernel or call that it came from. */
 void nn_cuda_check(nn_cuda *cu, cudaError_t code, const char *what);
+/* From here on the lane that calls go to sees what was queued on lane 0, as memory and uploads are.
+ */
+void nn_cuda_catch_up(nn_cuda *cu);
 void nn_cuda_fail(nn_cuda *cu, const char *format, ...) ME_PRINTF(2, 3);
 
 me_code nn_cuda_blas_open(nn_cuda *cu, me_err *err);

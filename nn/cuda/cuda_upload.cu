@@ -6,6 +6,8 @@
  * behind its last copy has passed. A large upload is limited by one core's memcpy (about 10 GB/s),
  * so several threads fill slots of their own.
  *
+ * All copies are in the order of lane 0, so that one event says that those of a slot have passed.
+ *
  * An upload ahead reads from pinned memory of the caller, on a stream of its own, so that it runs
  * beside the kernels.
  */
@@ -91,8 +93,8 @@ static cudaError_t through_slot(nn_cuda *cu, int slot, char *dst, const char *ho
     cudaError_t code = cudaEventSynchronize(s->passed[slot]);
     if (code != cudaSuccess) return code;
     memcpy(pinned, host, bytes);
-    code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->stream);
-    if (code == cudaSuccess) code = cudaEventRecord(s->passed[slot], cu->stream);
+    code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->lanes[0].stream);
+    if (code == cudaSuccess) code = cudaEventRecord(s->passed[slot], cu->lanes[0].stream);
     return code;
 }
 
@@ -129,18 +131,16 @@ static void upload_large(nn_cuda *cu, char *dst, const char *host, size_t bytes)
     }
 }
 
-void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes)
+static void upload(nn_cuda *cu, void *dst, const void *host, size_t bytes)
 {
-    nn_cuda *cu = nn_cuda_of(be);
     struct nn_cuda_staging *s = cu->staging;
-    if (bytes == 0) return;
     if (cu->capturing) {
-        nn_cuda_fail(cu, "%s: an upload was asked for inside a graph", be->device);
+        nn_cuda_fail(cu, "%s: an upload was asked for inside a graph", cu->base.device);
         return;
     }
     cudaError_t code = cudaSuccess;
     if (s->used + bytes > SLOT_BYTES) { /* leave this slot behind its copies */
-        code = cudaEventRecord(s->passed[s->slot], cu->stream);
+        code = cudaEventRecord(s->passed[s->slot], cu->lanes[0].stream);
         s->slot = (s->slot + 1) % SLOTS;
         s->used = 0;
         if (bytes <= SLOT_BYTES && code == cudaSuccess) {
@@ -161,10 +161,17 @@ void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes)
     if (bytes <= SLOT_BYTES && code == cudaSuccess) {
         char *pinned = s->pinned + (size_t)s->slot * SLOT_BYTES + s->used;
         memcpy(pinned, host, bytes);
-        code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->stream);
+        code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->lanes[0].stream);
         s->used = (s->used + bytes + 255) & ~(size_t)255;
     }
     nn_cuda_check(cu, code, "upload");
+}
+
+void nn_cuda_upload(nn_backend *be, void *dst, const void *host, size_t bytes)
+{
+    if (bytes == 0) return;
+    upload(nn_cuda_of(be), dst, host, bytes);
+    nn_cuda_catch_up(nn_cuda_of(be));
 }
 
 /* ---- uploads ahead -----------------------------------------------------------------------------
@@ -222,15 +229,15 @@ void nn_cuda_upload_ahead(nn_backend *be, void *dst, const void *host, size_t by
     }
     cudaEvent_t arrived = s->arrived[s->turn], before = s->arrived[1 - s->turn];
     cudaError_t code = cudaSuccess;
-    if (!cu->ahead_ordered) code = cudaEventRecord(s->queued, cu->stream);
+    if (!cu->ahead_ordered) code = cudaEventRecord(s->queued, cu->lanes[0].stream);
     cu->ahead_ordered = true;
     if (code == cudaSuccess) code = cudaStreamWaitEvent(s->ahead, s->queued, 0);
     if (code == cudaSuccess && bytes > 0) {
         code = cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, s->ahead);
     }
     if (code == cudaSuccess) code = cudaEventRecord(arrived, s->ahead);
-    if (code == cudaSuccess) code = cudaEventRecord(s->queued, cu->stream);
-    if (code == cudaSuccess) code = cudaStreamWaitEvent(cu->stream, arrived, 0);
+    if (code == cudaSuccess) code = cudaEventRecord(s->queued, cu->lanes[0].stream);
+    if (code == cudaSuccess) code = cudaStreamWaitEvent(cu->lanes[0].stream, arrived, 0);
     if (code == cudaSuccess) code = cudaEventSynchronize(before);
     s->turn = 1 - s->turn;
     nn_cuda_check(cu, code, "upload ahead");
