@@ -101,19 +101,13 @@ typedef struct nn_linear_parts {
 } nn_linear_parts;
 bool nn_linear_fits(nn_ctx *ctx, const char *op, const nn_linear_parts *s);
 void nn_linear_forward(nn_ctx *ctx, const nn_linear_parts *s, nn_tensor *y);
-/* The gradients of a weight and, where `db` is not NULL, of its bias: what the rest of the walk
- * does not need of the way back. */
-typedef struct nn_weight_work {
-    const nn_linear_parts *parts;
-    void *dy;
-    nn_tensor *db;
-} nn_weight_work;
-void nn_weight_gradients(nn_ctx *ctx, const nn_weight_work *work);
+/* The gradients of a weight and, where `db` is not NULL, of its bias, added to `db`: what the rest
+ * of the walk does not need of the way back. */
+void nn_weight_gradients(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db);
 /* Has it done beside the walk (tape.c); false where it must be done at once. */
-bool nn_aside(nn_ctx *ctx, const nn_weight_work *work);
+bool nn_aside(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db);
 /* All of it. db: the bias's gradient where dy's sums are still to be added to it, else NULL. */
-void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *parts, void *dy,
-                                 nn_tensor *db);
+void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db);
 
 /* The inverse of an index, made and uploaded at its first use. False after a failure. */
 bool nn_index_invert(nn_ctx *ctx, nn_index *index);

@@ -43,11 +43,10 @@ static void grad_product(nn_ctx *ctx, nn_tensor *to, nn_gemm_args args)
     to->grad = g;
 }
 
-/* dy = dy slope in place, where there is one, and the sums of its columns into the bias's gradient.
- */
+/* dy = dy slope in place, where there is one, and the sums of its columns into `db` where that is
+ * not NULL. */
 static void slope_and_bias(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
 {
-    if (!s->slope && !db) return;
     ctx->be->linear_grad(ctx->be, &(nn_linear_grad_args){.m = s->x->shape[0],
                                                          .n = s->w->shape[0],
                                                          .dtype = s->x->dtype,
@@ -57,25 +56,23 @@ static void slope_and_bias(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_t
                                                          .dbias = db ? db->data : NULL});
 }
 
-void nn_weight_gradients(nn_ctx *ctx, const nn_weight_work *work)
+void nn_weight_gradients(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
 {
-    const nn_linear_parts *s = work->parts;
-    if (work->db) slope_and_bias(ctx, s, work->dy, work->db);
+    if (db) slope_and_bias(ctx, s, dy, db);
     if (!nn_tracks(ctx, s->w)) return;
     grad_product(ctx, s->w,
                  (nn_gemm_args){.m = s->w->shape[0],
                                 .n = s->x->shape[1],
                                 .k = s->x->shape[0],
                                 .trans_a = true,
-                                .a = work->dy,
+                                .a = dy,
                                 .b = s->x->data,
                                 .dtype = s->x->dtype});
 }
 
 void nn_linear_products_backward(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
 {
-    nn_weight_work work = {s, dy, db};
-    if (!nn_aside(ctx, &work)) nn_weight_gradients(ctx, &work);
+    if (!nn_aside(ctx, s, dy, db)) nn_weight_gradients(ctx, s, dy, db);
     if (!nn_tracks(ctx, s->x)) return;
     grad_product(ctx, s->x,
                  (nn_gemm_args){.m = s->x->shape[0],

@@ -2,6 +2,7 @@
  * in double. Sequences: selftest_sequences.c; losses: selftest_losses.c.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/rng.h"
 #include "nn/selftest_priv.h"
@@ -133,17 +134,13 @@ static nn_tensor *parts_run(nn_ctx *ctx, const self_work *w, nn_tensor **in)
 
 static void parts_reference(const self_work *w, double *const *in, double *out)
 {
-    int64_t n = w->c->d, k = w->c->k;
-    for (int64_t i = 0; i < w->out_rows; i++) {
-        for (int64_t j = 0; j < n; j++) {
-            double first = 0, second = 0;
-            for (int64_t l = 0; l < k; l++) {
-                first += in[0][i * k + l] * in[1][j * k + l];
-                second += in[2][i * k + l] * in[3][j * k + l];
-            }
-            out[i * n + j] = first + activate(second, NN_ACT_GELU_TANH);
-        }
-    }
+    int64_t values = w->out_rows * w->out_columns;
+    linear_reference(w, (double *const[]){in[0], in[1], NULL}, out);
+    double *second = malloc((size_t)(values + 1) * sizeof *second);
+    if (!second) return;
+    linear_reference(w, (double *const[]){in[2], in[3], NULL}, second);
+    for (int64_t i = 0; i < values; i++) out[i] += activate(second[i], NN_ACT_GELU_TANH);
+    free(second);
 }
 
 /* ---- elementwise -------------------------------------------------------------------------------

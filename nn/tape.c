@@ -6,12 +6,17 @@
  */
 #include "nn/tape_priv.h"
 
-void nn_record(nn_ctx *ctx, nn_tensor *y, nn_backward_fn fn, void *saved)
+static void record(nn_ctx *ctx, nn_tensor *y, nn_backward_fn fn, void *saved)
 {
     tape_entry *e = nn_host_alloc(ctx, 1, sizeof *e);
     if (!e) return;
     *e = (tape_entry){ctx->tape->last, y, fn, saved};
     ctx->tape->last = e;
+}
+
+void nn_record(nn_ctx *ctx, nn_tensor *y, nn_backward_fn fn, void *saved)
+{
+    record(ctx, y, fn, saved);
     y->needs_grad = true;
 }
 
@@ -80,17 +85,17 @@ static void join_weights(nn_ctx *ctx)
     tape->group++;
 }
 
-bool nn_aside(nn_ctx *ctx, const nn_weight_work *work)
+bool nn_aside(nn_ctx *ctx, const nn_linear_parts *s, void *dy, nn_tensor *db)
 {
     nn_tape *tape = ctx->tape;
-    const nn_tensor *w = work->parts->w, *b = work->parts->b;
-    if (tape->lane != 0 || !w->parameter || !w->grad || (work->db && !b->parameter)) return false;
+    const nn_tensor *w = s->w;
+    if (tape->lane != 0 || !w->parameter || !w->grad || (db && !s->b->parameter)) return false;
     ctx->be->lane_begin(ctx->be, TAPE_WEIGHTS);
     ctx->be->lane_take(ctx->be, TAPE_WEIGHTS);
-    nn_weight_gradients(ctx, work);
+    nn_weight_gradients(ctx, s, dy, db);
     ctx->be->lane_take(ctx->be, 0);
     tape->aside = true;
-    if (work->db) work->db->group = tape->group;
+    if (db) db->group = tape->group;
     return true;
 }
 
@@ -229,11 +234,9 @@ static void record_part(nn_ctx *ctx, int before, int lane, nn_backward_fn fn)
 {
     if (!ctx->tape || nn_failed(ctx)) return;
     tape_part *p = nn_host_alloc(ctx, 1, sizeof *p);
-    tape_entry *e = nn_host_alloc(ctx, 1, sizeof *e);
-    if (!p || !e) return;
+    if (!p) return;
     *p = (tape_part){before, lane};
-    *e = (tape_entry){ctx->tape->last, NULL, fn, p};
-    ctx->tape->last = e;
+    record(ctx, NULL, fn, p);
 }
 
 void nn_split(nn_ctx *ctx)

@@ -78,6 +78,12 @@ static void pool_merge(nn_ctx *ctx)
     pool->n = 1;
 }
 
+/* Groups go on counting: what a parameter's gradient says of an earlier pass means nothing now. */
+static void clear_tape(nn_pool *pool)
+{
+    pool->tape = (nn_tape){.group = pool->tape.group + 1};
+}
+
 void nn_reset(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
@@ -85,7 +91,7 @@ void nn_reset(nn_ctx *ctx)
     if (pool->n > 1) pool_merge(ctx);
     memset(&ctx->err, 0, sizeof ctx->err);
     me_arena_rewind(&pool->host, (me_arena_mark){0});
-    pool->tape = (nn_tape){.group = pool->tape.group + 1};
+    clear_tape(pool);
     pool->current = pool->used = 0;
     ctx->dropouts = 0;
 }
@@ -107,7 +113,7 @@ void nn_rewind(nn_ctx *ctx, nn_mark_state mark)
 nn_tape *nn_tape_new(nn_ctx *ctx)
 {
     nn_pool *pool = ctx->pool;
-    pool->tape = (nn_tape){.group = pool->tape.group + 1};
+    clear_tape(pool);
     if (!pool->one && !nn_failed(ctx)) {
         void *one;
         if (ctx->be->alloc(ctx->be, sizeof *pool->one, &one, &ctx->err) == ME_OK) {

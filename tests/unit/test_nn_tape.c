@@ -109,8 +109,8 @@ Test(tape, a_pass_left_within_a_part_ends_with_the_next_reset)
     fixture_close(&f);
 }
 
-/* A weight of a product that something else adds to as well, and a bias of two layers, of which one
- * has an activation: neither must meet what is under way beside the walk. */
+/* A weight of two products that something else adds to as well, and a bias of two layers: neither
+ * must meet what is under way beside the walk. */
 Test(tape, a_parameter_of_several_operations_gets_the_sum)
 {
     fixture f = fixture_open(1);
