@@ -24,11 +24,6 @@ static nn_tensor *zero(nn_ctx *ctx)
     return nn_zeros2(ctx, NN_F32, 1, 1);
 }
 
-static nn_tensor *as_f32(nn_ctx *ctx, nn_tensor *x)
-{
-    return x->dtype == NN_F32 ? x : nn_cast(ctx, x, NN_F32);
-}
-
 /* The rows weighted by what `weight_of` says of sample and frame; `padded`: those that are not
  * seen. Freed by nobody: a tensor. */
 typedef float (*weight_fn)(const loss_run *r, int64_t sample, int32_t frame);
@@ -145,7 +140,8 @@ static nn_tensor *similarity_loss(const loss_run *r, const model_omnime_conditio
             ctx->be->upload(ctx->be, device->data, l.label, (size_t)l.n * sizeof *l.label);
         nn_tensor *v = r->w->class_weights ? nn_from_host(ctx, v_weights, 3, 1) : NULL;
         nn_index *rows = nn_index_new(ctx, l.row, l.n, r->at->source_rows->sources);
-        nn_tensor *logits = as_f32(ctx, model_omnime_similarity(ctx, r->net, rows, condition));
+        nn_tensor *logits =
+            nn_cast(ctx, model_omnime_similarity(ctx, r->net, rows, condition), NN_F32);
         /* The operation divides by the weights' sum, the reference by the frames counted, plus 1.
          */
         nn_tensor *mean = nn_cross_entropy(ctx, logits, device, v);
@@ -192,14 +188,16 @@ static nn_tensor *triplet_loss(const loss_run *r, const model_omnime_condition *
     nn_ctx *ctx = r->ctx;
     bool all = r->w->pool_padded || !r->at->padded_rows;
     nn_tensor *rows = all ? r->out->last : nn_gather(ctx, r->out->last, r->at->seen_rows);
-    nn_tensor *motion = as_f32(ctx, nn_mean_pool(ctx, rows, all ? r->at->target : r->at->seen));
+    nn_tensor *motion =
+        nn_cast(ctx, nn_mean_pool(ctx, rows, all ? r->at->target : r->at->seen), NN_F32);
     /* What is made while no tape records passes no gradient on. */
     nn_tape *tape = ctx->tape;
     if (r->w->detach_text) ctx->tape = NULL;
     nn_tensor *positive =
         r->w->detach_text ? nn_add(ctx, condition->text, condition->text, 1, 0) : condition->text;
-    positive = as_f32(ctx, positive);
-    nn_tensor *negative = as_f32(ctx, model_omnime_project_text(ctx, r->net, r->truth->negative));
+    positive = nn_cast(ctx, positive, NN_F32);
+    nn_tensor *negative =
+        nn_cast(ctx, model_omnime_project_text(ctx, r->net, r->truth->negative), NN_F32);
     ctx->tape = tape;
     return (r->w->squared ? nn_triplet_squared : nn_triplet)(ctx, motion, positive, negative,
                                                              (float)r->w->margin);

@@ -325,8 +325,7 @@ static nn_tensor *linear(nn_ctx *ctx, const model_omnime_net *net, const char *p
     char weight[128], bias[128];
     snprintf(weight, sizeof weight, "%s%s.weight", prefix, name);
     snprintf(bias, sizeof bias, "%s%s.bias", prefix, name);
-    nn_dtype dtype = nn_activation_dtype(ctx);
-    if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
+    x = nn_cast(ctx, x, nn_activation_dtype(ctx));
     return nn_linear(ctx, x, nn_param_get(ctx, net->params, weight),
                      nn_param_get(ctx, net->params, bias), act);
 }
@@ -367,8 +366,7 @@ static nn_tensor *from_features(nn_ctx *ctx, const model_omnime_net *net, model_
                                 nn_tensor *x)
 {
     const int64_t padded = model_omnime_padded(net);
-    nn_dtype dtype = nn_activation_dtype(ctx);
-    if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
+    x = nn_cast(ctx, x, nn_activation_dtype(ctx));
     if (x->shape[1] != padded) x = nn_pad(ctx, x, x->shape[0], padded);
     return nn_linear(ctx, x, end.w, end.b, NN_ACT_NONE);
 }
@@ -477,7 +475,7 @@ static nn_tensor *predict(nn_ctx *ctx, const model_omnime_layout *layout, model_
 
 nn_tensor *model_omnime_plain(nn_ctx *ctx, const model_omnime_net *net, nn_tensor *y)
 {
-    if (y->dtype != NN_F32) y = nn_cast(ctx, y, NN_F32);
+    y = nn_cast(ctx, y, NN_F32);
     if (y->shape[1] != net->config.features) y = nn_columns(ctx, y, 0, net->config.features);
     return y;
 }

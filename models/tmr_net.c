@@ -148,10 +148,8 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
                          nn_tensor *rows, const layout *at, nn_tensor *positions)
 {
     bool text = s == &net->text;
-    nn_dtype dtype = nn_activation_dtype(ctx);
-    if (rows->dtype != dtype) rows = nn_cast(ctx, rows, dtype);
     nn_tensor *x = nn_linear(
-        ctx, rows,
+        ctx, nn_cast(ctx, rows, nn_activation_dtype(ctx)),
         nn_param_get(ctx, net->params,
                      text ? "text_encoder.projection.weight" : "motion_encoder.projection.weight"),
         nn_param_get(ctx, net->params,
@@ -160,7 +158,7 @@ static nn_tensor *encode(nn_ctx *ctx, const model_tmr_net *net, const model_stac
     nn_tensor *stack[] = {
         nn_param_get(ctx, net->params, text ? "text_encoder.tokens" : "motion_encoder.tokens"), x};
     x = nn_assemble(ctx, stack, 2, at->source, positions, at->position);
-    if (s->dropout > 0) x = nn_dropout(ctx, x, s->dropout);
+    x = nn_dropout(ctx, x, s->dropout);
     return model_encoder_forward_rows(ctx, s, x, at->all, at->token_rows, at->pair);
 }
 
@@ -176,7 +174,7 @@ static nn_tensor *every_second(nn_ctx *ctx, nn_tensor *pairs, int first)
     for (int64_t i = 0; i < n; i++) host[i] = (int32_t)(TMR_TOKENS * i + first);
     nn_tensor *y = nn_gather(ctx, pairs, nn_index_new(ctx, host, n, TMR_TOKENS * n));
     free(host);
-    return y->dtype == NN_F32 ? y : nn_cast(ctx, y, NN_F32);
+    return nn_cast(ctx, y, NN_F32);
 }
 
 nn_tensor *model_tmr_embed(nn_ctx *ctx, const model_tmr_net *net, bool text, nn_tensor *rows,
@@ -226,23 +224,20 @@ static decoding make_decoding(nn_ctx *ctx, const int32_t *lengths, int64_t n, in
 static nn_tensor *begin_to_decode(nn_ctx *ctx, const model_tmr_net *net, const decoding *d,
                                   nn_tensor *positions)
 {
-    nn_dtype dtype = nn_activation_dtype(ctx);
     /* The queries are zeros, so only positions remain. */
     nn_tensor *x = nn_gather(ctx, positions, d->position);
-    if (x->dtype != dtype) x = nn_cast(ctx, x, dtype);
-    if (net->decoder.dropout > 0) x = nn_dropout(ctx, x, net->decoder.dropout);
+    x = nn_dropout(ctx, nn_cast(ctx, x, nn_activation_dtype(ctx)), net->decoder.dropout);
     return model_decoder_begin(ctx, &net->decoder, x, d->seq);
 }
 
 static nn_tensor *decode(nn_ctx *ctx, const model_tmr_net *net, const decoding *d, nn_tensor *begun,
                          nn_tensor *z)
 {
-    nn_dtype dtype = nn_activation_dtype(ctx);
-    if (z->dtype != dtype) z = nn_cast(ctx, z, dtype);
+    z = nn_cast(ctx, z, nn_activation_dtype(ctx));
     nn_tensor *x = model_decoder_forward(ctx, &net->decoder, begun, d->seq, z, d->latent);
     x = nn_linear(ctx, x, nn_param_get(ctx, net->params, "motion_decoder.final_layer.weight"),
                   nn_param_get(ctx, net->params, "motion_decoder.final_layer.bias"), NN_ACT_NONE);
-    return x->dtype == NN_F32 ? x : nn_cast(ctx, x, NN_F32);
+    return nn_cast(ctx, x, NN_F32);
 }
 
 /* ---- loss

@@ -129,6 +129,7 @@ nn_tensor *nn_reparameterize(nn_ctx *ctx, nn_tensor *mu, nn_tensor *logvar, cons
  * constant: nothing flows back to x. */
 nn_tensor *nn_noise(nn_ctx *ctx, const nn_tensor *x, const nn_tensor *mix, const nn_tensor *stream,
                     const nn_packing *seq, int64_t columns);
+/* x itself where it has that type. */
 nn_tensor *nn_cast(nn_ctx *ctx, nn_tensor *x, nn_dtype dtype);
 
 /* ---- losses: each gives a (1,1) f32 tensor -------------------------------------------------- */

@@ -222,7 +222,7 @@ static void encode_chunk(stage *s, work *w, int turn, int64_t first, int64_t n, 
     nn_mark_state mark = nn_mark(ctx);
     nn_tensor *x = nn_rows(ctx, s->device[turn], 0, frames);
     nn_tensor *mu = tmr_encode(ctx, w->encoder, x, w->lengths, n, s->positions, s->options->gelu);
-    if (mu->dtype != NN_F32) mu = nn_cast(ctx, mu, NN_F32);
+    mu = nn_cast(ctx, mu, NN_F32);
     if (!ctx->err.code)
         ctx->be->copy(ctx->be, (float *)s->all->data + first * width, mu->data,
                       (size_t)(n * width) * sizeof(float));

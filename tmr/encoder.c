@@ -231,8 +231,7 @@ static nn_tensor *last_layer(nn_ctx *ctx, const tmr_config *c, const layer_param
 static nn_tensor *embed_rows(nn_ctx *ctx, tmr_encoder *e, nn_tensor *features, const layout *at,
                              nn_tensor *positions, nn_tensor *out)
 {
-    const nn_dtype dtype = nn_activation_dtype(ctx);
-    nn_tensor *x = features->dtype == dtype ? features : nn_cast(ctx, features, dtype);
+    nn_tensor *x = nn_cast(ctx, features, nn_activation_dtype(ctx));
     nn_tensor *projected = nn_linear(ctx, x, nn_param_get(ctx, &e->params, "projection.weight"),
                                      nn_param_get(ctx, &e->params, "projection.bias"), NN_ACT_NONE);
     nn_tensor *stack[] = {nn_param_get(ctx, &e->params, "tokens"), projected};
