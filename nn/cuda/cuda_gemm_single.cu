@@ -25,17 +25,20 @@
 #include "nn/cuda/cuda_tma.cuh"
 #include "nn/cuda/cuda_wgmma.cuh"
 
+#include <cuda_fp16.h>
+
 #include <limits.h>
 
 #define CONSUMERS 256  /* threads that multiply: a warpgroup for each 64 rows of a tile */
 #define CONVERTERS 128 /* threads that make the right operand bf16 */
 #define ASKERS 128     /* a warpgroup, of which one thread works: it asks for operands */
 #define ROWS 128       /* of a tile; it has 64 or 128 columns */
-#define STEP 16        /* of a round along k */
+#define STEP 32        /* of a round along k: 128 bytes of a row of f32 */
+#define GROUP 16       /* columns of the right operand that are divided by the same */
 #define MOST_SPLITS 32
 /* 65,536 registers for 512 threads are 128 each; those who multiply take some of the others'. */
-#define CONSUMER_REGISTERS 184
-#define OTHER_REGISTERS 72
+#define CONSUMER_REGISTERS 200
+#define OTHER_REGISTERS 56
 
 typedef struct single_args {
     int64_t k;
@@ -82,28 +85,37 @@ template <int N> struct single_work {
 
 /* ---- a round in shared memory ------------------------------------------------------------------
  *
- * Sums may take their terms in any order. Where the left operand is k-major, a round's STEP terms
- * stand in both operands in the one in which four neighbours in memory are what a lane multiplies:
- * the four with number t take the places 2t, 2t + 1, 2t + 8 and 2t + 9.
+ * Sums may take their terms in any order. Where the left operand is k-major, a round's terms stand
+ * in both operands in the one in which four neighbours in memory are what a lane multiplies: piece
+ * 2t + s, of four, takes the places 2t, 2t + 1, 2t + 8 and 2t + 9 of the product s of 16 terms.
  */
+
+/* Of what is term k of a round. */
+template <bool A_MN> static __device__ __forceinline__ int product_of(int k)
+{
+    return A_MN ? k / 16 : k / 4 % 2;
+}
 
 template <bool A_MN> static __device__ __forceinline__ int place_of(int k)
 {
-    return A_MN ? k : k / 4 * 2 + k % 2 + k % 4 / 2 * 8;
+    return A_MN ? k % 16 : k / 8 * 2 + k % 2 + k % 4 / 2 * 8;
 }
 
 /* What a round has: the left operand as it is stored, ROWS x STEP or STEP x ROWS in boxes of 32
- * rows, swizzled; the right one so too, N x STEP or STEP x N; and that one's three parts one behind
- * the other, in core matrices (cuda_wgmma.cuh), whose stride is padded for how `convert` spreads a
- * warp over it. Of each there are STAGES, side by side. */
+ * rows, swizzled; the right one so too, N x STEP or STEP x N; and that one's two parts one behind
+ * the other, for each product of 16 terms in core matrices (cuda_wgmma.cuh), whose strides are
+ * padded for how `convert` spreads a warp over them; and what its columns were divided by, GROUP by
+ * GROUP. Of each there are STAGES, side by side. */
 template <bool B_MN, int N> struct round_shape {
-    static constexpr int STAGES = N == 128 ? 7 : 10;
+    static constexpr int STAGES = N == 128 ? 4 : 6;
     static constexpr int LEFT = ROWS * STEP * 4, RIGHT = N * STEP * 4;
-    static constexpr int ALONG_MN = B_MN ? 144 : 128;
+    static constexpr int ALONG_MN = B_MN ? 160 : 128;
     static constexpr int ALONG_K = N / 8 * ALONG_MN;
-    static constexpr int PART = STEP / 8 * ALONG_K;
+    static constexpr int PRODUCT = 2 * ALONG_K + 64;
+    static constexpr int PART = STEP / 16 * PRODUCT, SCALES = N / GROUP * 4;
     static constexpr int RIGHT_AT = STAGES * LEFT, PARTS_AT = RIGHT_AT + STAGES * RIGHT;
-    static constexpr int BARRIERS_AT = PARTS_AT + STAGES * 3 * PART;
+    static constexpr int SCALES_AT = PARTS_AT + STAGES * 2 * PART;
+    static constexpr int BARRIERS_AT = SCALES_AT + STAGES * SCALES;
     static constexpr int BYTES = BARRIERS_AT + 3 * STAGES * 8;
 };
 
@@ -119,7 +131,11 @@ template <typename SHAPE> struct single_ring {
     }
     __device__ __forceinline__ uint32_t parts() const
     {
-        return base + SHAPE::PARTS_AT + stage * 3 * SHAPE::PART;
+        return base + SHAPE::PARTS_AT + stage * 2 * SHAPE::PART;
+    }
+    __device__ __forceinline__ uint32_t scales() const
+    {
+        return base + SHAPE::SCALES_AT + stage * SHAPE::SCALES;
     }
     /* Barriers: operands have come; the right one is converted; all has been multiplied. */
     __device__ __forceinline__ uint32_t came() const
@@ -134,18 +150,39 @@ template <typename SHAPE> struct single_ring {
     }
 };
 
-/* Two f32 as bf16 in three parts, each part in a word. */
-static __device__ __forceinline__ void split(uint32_t &w0, uint32_t &w1, uint32_t &w2, float u,
-                                             float v)
+/* ---- numbers in two parts ---- */
+
+/* Powers of two that bring what is at most `most` below 2^15, and back. */
+typedef struct scale {
+    float to, back;
+} scale;
+
+static __device__ __forceinline__ scale scale_of(float most)
 {
-    auto part = [&]() {
-        const __nv_bfloat162 pair = __floats2bfloat162_rn(u, v);
-        const uint32_t w = *reinterpret_cast<const uint32_t *>(&pair);
-        u -= __uint_as_float(w << 16);
-        v -= __uint_as_float(w & 0xffff0000u);
-        return w;
-    };
-    w0 = part(), w1 = part(), w2 = part();
+    const uint32_t exponent = max(__float_as_uint(most) & 0x7f800000u, 15u << 23);
+    return {__uint_as_float((268u << 23) - exponent), __uint_as_float(exponent - (14u << 23))};
+}
+
+/* Two f32 as fp16 in two parts, each part in a word. */
+static __device__ __forceinline__ void split(uint32_t &high, uint32_t &low, float u, float v,
+                                             float to)
+{
+    u *= to, v *= to;
+    const __half2 h = __floats2half2_rn(u, v);
+    const float2 back = __half22float2(h);
+    const __half2 l = __floats2half2_rn(u - back.x, v - back.y);
+    high = *reinterpret_cast<const uint32_t *>(&h);
+    low = *reinterpret_cast<const uint32_t *>(&l);
+}
+
+static __device__ __forceinline__ float largest(float most, float4 x)
+{
+    return fmaxf(fmaxf(fmaxf(most, fabsf(x.x)), fmaxf(fabsf(x.y), fabsf(x.z))), fabsf(x.w));
+}
+
+static __device__ __forceinline__ float finite(float x)
+{
+    return fabsf(x) < INFINITY ? x : 0.f;
 }
 
 static __device__ __forceinline__ float4 load_shared4(uint32_t from)
@@ -168,42 +205,83 @@ static __device__ __forceinline__ float2 load_shared2(uint32_t from)
 /* ---- those who bring operands ------------------------------------------------------------------
  */
 
-/* A thread's share of a round of the right operand, from how it is stored to three parts. */
+/* The scale of a warp's share of a group. What is not finite has no say, and makes NaN of its own
+ * results alone. */
+static __device__ __forceinline__ scale group_scale(const float4 (&x)[4])
+{
+    float most = 0.f;
+#pragma unroll
+    for (int i = 0; i < 4; i++) most = largest(most, x[i]);
+    uint32_t bits = __reduce_max_sync(0xffffffffu, __float_as_uint(most));
+    if (bits >= 0x7f800000u) {
+        most = 0.f;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            most = largest(
+                most, make_float4(finite(x[i].x), finite(x[i].y), finite(x[i].z), finite(x[i].w)));
+        }
+        bits = __reduce_max_sync(0xffffffffu, __float_as_uint(most));
+    }
+    return scale_of(__uint_as_float(bits));
+}
+
+/* A round of the right operand, from how it is stored to two parts. Each warp has every fourth
+ * GROUP of columns, and its lanes 4 pieces of 4 elements of each. */
 template <bool A_MN, bool B_MN, int N>
-static __device__ __forceinline__ void convert(uint32_t from, uint32_t to)
+static __device__ __forceinline__ void convert(uint32_t from, uint32_t to, uint32_t scales)
 {
     typedef round_shape<B_MN, N> shape;
-    constexpr int LANES = (B_MN ? N : STEP) / 4; /* that share a row of what is stored */
-    constexpr int ACROSS = CONVERTERS / LANES, PIECES = N * STEP / 4 / CONVERTERS;
-    const int q = threadIdx.x % CONVERTERS, along = q % LANES, across = q / LANES;
-    float4 x[PIECES];
+    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x & 31;
 #pragma unroll
-    for (int i = 0; i < PIECES; i++) x[i] = load_shared4(from + (q + i * CONVERTERS) * 16);
+    for (int i = 0; i < N / GROUP / 4; i++) {
+        const int group = warp + 4 * i;
+        float4 x[4];
+        if (B_MN) { /* 4 columns of row k, and 8, 16 and 24 rows further */
+            const int k = lane / 4 % 2 * 4 + lane / 8;
+            const uint32_t at =
+                from + group / 2 * 32 * STEP * 4 + k * 128 + ((group % 2 * 4 + lane % 4) ^ k) * 16;
 #pragma unroll
-    for (int i = 0; i < PIECES; i++) {
-        uint32_t u[3], v[3];
-        split(u[0], u[1], u[2], x[i].x, x[i].y);
-        split(v[0], v[1], v[2], x[i].z, x[i].w);
-        if (B_MN) { /* four rows at one place */
-            const int place = place_of<A_MN>(across + i * ACROSS);
-            const uint32_t at = to + along / 2 * shape::ALONG_MN + along % 2 * 8 +
-                                place / 8 * shape::ALONG_K + place % 8 * 16;
+            for (int j = 0; j < 4; j++) x[j] = load_shared4(at + j * 1024);
+        } else { /* 4 places of a row, and 4, 8 and 12 rows further */
+            const uint32_t at = from + group * GROUP * 128 + lane / 8 * 128;
 #pragma unroll
-            for (int p = 0; p < 3; p++)
-                asm volatile("st.shared.v2.b32 [%0], {%1,%2};" ::"r"(at + p * shape::PART),
-                             "r"(u[p]), "r"(v[p])
-                             : "memory");
-        } else { /* four places of one row, two and two */
-            static_assert(B_MN || !A_MN, "of the orders of k only the one is needed");
-            const uint32_t at = to + across / 8 * shape::ALONG_MN + across % 8 * 16 + along * 4 +
-                                i * ACROSS / 8 * shape::ALONG_MN;
+            for (int j = 0; j < 4; j++) {
+                x[j] = load_shared4(at + j * 512 + ((lane % 8) ^ (lane / 8 + j % 2 * 4)) * 16);
+            }
+        }
+        const scale s = group_scale(x);
+        if (lane == 0)
+            asm volatile("st.shared.f32 [%0], %1;" ::"r"(scales + group * 4), "f"(s.back)
+                         : "memory");
 #pragma unroll
-            for (int p = 0; p < 3; p++) {
-                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART), "r"(u[p])
-                             : "memory");
-                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART + shape::ALONG_K),
-                             "r"(v[p])
-                             : "memory");
+        for (int j = 0; j < 4; j++) {
+            uint32_t u[2], v[2];
+            split(u[0], u[1], x[j].x, x[j].y, s.to);
+            split(v[0], v[1], x[j].z, x[j].w, s.to);
+            if (B_MN) {
+                const int k = lane / 4 % 2 * 4 + lane / 8 + 8 * j, place = place_of<A_MN>(k);
+                const uint32_t at = to + product_of<A_MN>(k) * shape::PRODUCT +
+                                    (2 * group + lane % 4 / 2) * shape::ALONG_MN + lane % 2 * 8 +
+                                    place / 8 * shape::ALONG_K + place % 8 * 16;
+#pragma unroll
+                for (int p = 0; p < 2; p++)
+                    asm volatile("st.shared.v2.b32 [%0], {%1,%2};" ::"r"(at + p * shape::PART),
+                                 "r"(u[p]), "r"(v[p])
+                                 : "memory");
+            } else {
+                static_assert(B_MN || !A_MN, "of the orders of k only the one is needed");
+                const uint32_t at = to + lane % 2 * shape::PRODUCT +
+                                    (2 * group + j / 2) * shape::ALONG_MN +
+                                    (lane / 8 + j % 2 * 4) * 16 + lane % 8 / 2 * 4;
+#pragma unroll
+                for (int p = 0; p < 2; p++) {
+                    asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART), "r"(u[p])
+                                 : "memory");
+                    asm volatile(
+                        "st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART + shape::ALONG_K),
+                        "r"(v[p])
+                        : "memory");
+                }
             }
         }
     }
@@ -242,10 +320,14 @@ static __device__ __forceinline__ void ask(const single_args &g, const single_ma
                 } else {
                     tensor_copy(ring.left(), &maps.a, k, w.row0, bar);
                 }
-                if (B_MN)
-                    tensor_copy(ring.right(), &maps.b, w.column0, k, bar);
-                else
+                if (B_MN) {
+#pragma unroll
+                    for (int i = 0; i < N / 32; i++)
+                        tensor_copy(ring.right() + i * 32 * STEP * 4, &maps.b, w.column0 + 32 * i,
+                                    k, bar);
+                } else {
                     tensor_copy(ring.right(), &maps.b, k, w.column0, bar);
+                }
             }
             __syncwarp();
             ring.advance();
@@ -260,7 +342,7 @@ static __device__ __forceinline__ void convert_all(const single_args &g,
     for (single_work<N> w(g); w.some(g); w.next(g)) {
         for (int round = 0; round < w.rounds; round++) {
             barrier_wait(ring.came(), ring.turn & 1);
-            convert<A_MN, B_MN, N>(ring.right(), ring.parts());
+            convert<A_MN, B_MN, N>(ring.right(), ring.parts(), ring.scales());
             wgmma_publish();
             warp_arrive(ring.full());
             ring.advance();
@@ -271,37 +353,62 @@ static __device__ __forceinline__ void convert_all(const single_args &g,
 /* ---- those who multiply ------------------------------------------------------------------------
  */
 
-/* A lane's part of a round of the left operand: of its warp's 16 rows, rows g and g + 8 at the
- * places 2t, 2t + 1, 2t + 8 and 2t + 9, in the order of cuda_mma.cuh's words (g = lane / 4,
- * t = lane % 4). MN: the operand's rows 2g and 2g + 1 take the places of those two, so that
- * neighbours travel together. `mine` comes from left_start. */
+/* A lane's part of a round of the left operand. */
+typedef struct left_words {
+    uint32_t w[2][2][4]; /* high and low parts, of each product of 16 terms */
+    float back[2];       /* what rows g and g + 8 are multiplied by in the end */
+} left_words;
+
+/* Of its warp's 16 rows, rows g and g + 8 at the places 2t, 2t + 1, 2t + 8 and 2t + 9, in the order
+ * of cuda_mma.cuh's words (g = lane / 4, t = lane % 4). MN: the operand's rows 2g and 2g + 1 take
+ * the places of those two, so that neighbours travel together. `mine` comes from left_start. */
 template <bool MN>
-static __device__ __forceinline__ void take_left(uint32_t (&w)[3][4], uint32_t from, uint2 mine)
+static __device__ __forceinline__ void take_left(left_words &l, uint32_t from, uint2 mine)
 {
-    float2 x[4]; /* for each word the two at neighbouring places */
-    if (MN) {
-        const float2 v0 = load_shared2(from + mine.x), v1 = load_shared2(from + mine.y);
-        const float2 v8 = load_shared2(from + mine.x + 1024),
-                     v9 = load_shared2(from + mine.y + 1024);
-        x[0] = make_float2(v0.x, v1.x), x[1] = make_float2(v0.y, v1.y);
-        x[2] = make_float2(v8.x, v9.x), x[3] = make_float2(v8.y, v9.y);
-    } else {
-        const float4 u = load_shared4(from + mine.x), v = load_shared4(from + mine.y);
-        x[0] = make_float2(u.x, u.y), x[1] = make_float2(v.x, v.y);
-        x[2] = make_float2(u.z, u.w), x[3] = make_float2(v.z, v.w);
+    float2 x[2][4]; /* for each word the two at neighbouring places */
+    float most[2] = {0.f, 0.f};
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+        if (MN) {
+            const uint32_t at = from + s * 2048;
+            const float2 v0 = load_shared2(at + mine.x), v1 = load_shared2(at + mine.y);
+            const float2 v8 = load_shared2(at + mine.x + 1024),
+                         v9 = load_shared2(at + mine.y + 1024);
+            x[s][0] = make_float2(v0.x, v1.x), x[s][1] = make_float2(v0.y, v1.y);
+            x[s][2] = make_float2(v8.x, v9.x), x[s][3] = make_float2(v8.y, v9.y);
+        } else {
+            const float4 u = load_shared4(from + (s ? mine.y : mine.x)),
+                         v = load_shared4(from + (s ? mine.y : mine.x) + 1024);
+            x[s][0] = make_float2(u.x, u.y), x[s][1] = make_float2(v.x, v.y);
+            x[s][2] = make_float2(u.z, u.w), x[s][3] = make_float2(v.z, v.w);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            most[i % 2] = fmaxf(fmaxf(most[i % 2], fabsf(x[s][i].x)), fabsf(x[s][i].y));
     }
 #pragma unroll
-    for (int i = 0; i < 4; i++) split(w[0][i], w[1][i], w[2][i], x[i].x, x[i].y);
+    for (int i = 0; i < 2; i++) { /* the lanes of a row */
+        most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 1));
+        most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 2));
+    }
+    const scale s0 = scale_of(most[0]), s1 = scale_of(most[1]);
+    l.back[0] = s0.back, l.back[1] = s1.back;
+#pragma unroll
+    for (int s = 0; s < 2; s++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            split(l.w[0][s][i], l.w[1][s][i], x[s][i].x, x[s][i].y, i % 2 ? s1.to : s0.to);
+    }
 }
 
-/* Where a lane's two pieces of every round stand. MN: those of k 2t and 2t + 1; the pieces of 16
- * bytes of row k stand at their place xor k % 8 (cuda_tma.cuh). */
+/* Where a lane's two pieces of every round stand: of row g; MN: of terms 2t and 2t + 1. Pieces of
+ * 16 bytes of a row of a box stand at their place xor row % 8 (cuda_tma.cuh). */
 template <bool MN> static __device__ __forceinline__ uint2 left_start()
 {
     const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, g = lane / 4, t = lane % 4;
     if (!MN) {
-        const uint32_t at = (warp * 16 + g) * STEP * 4 + t * 16;
-        return make_uint2(at, at + 8 * STEP * 4);
+        const uint32_t row = (warp * 16 + g) * 128;
+        return make_uint2(row + (2 * t ^ g) * 16, row + ((2 * t + 1) ^ g) * 16);
     }
     const uint32_t box = warp / 2 * 32 * STEP * 4 + g % 2 * 8;
     const int piece = warp % 2 * 4 + g / 2, k = 2 * t;
@@ -311,25 +418,35 @@ template <bool MN> static __device__ __forceinline__ uint2 left_start()
 
 /* The products of one round, the small ones first; `b` is where the right operand's parts lie. */
 template <typename SHAPE, bool B_MN, int N>
-static __device__ __forceinline__ void multiply(float (&part)[N], const uint32_t (&a)[3][4],
-                                                uint32_t b)
+static __device__ __forceinline__ void multiply(float (&part)[N], const left_words &a, uint32_t b)
 {
-    const uint64_t b0 = wgmma_descriptor(b, SHAPE::ALONG_K, SHAPE::ALONG_MN);
-    const uint64_t b1 = b0 + SHAPE::PART / 16, b2 = b0 + 2 * SHAPE::PART / 16;
+    const uint64_t high = wgmma_descriptor(b, SHAPE::ALONG_K, SHAPE::ALONG_MN);
+    const uint64_t low = high + SHAPE::PART / 16;
+    constexpr int NEXT = SHAPE::PRODUCT / 16;
     wgmma_begin();
-    wgmma_bf16<true, B_MN>(part, a[2], b0);
-    wgmma_bf16<false, B_MN>(part, a[0], b2);
-    wgmma_bf16<false, B_MN>(part, a[1], b1);
-    wgmma_bf16<false, B_MN>(part, a[1], b0);
-    wgmma_bf16<false, B_MN>(part, a[0], b1);
-    wgmma_bf16<false, B_MN>(part, a[0], b0);
+    wgmma_f16<true, B_MN>(part, a.w[1][0], high);
+    wgmma_f16<false, B_MN>(part, a.w[1][1], high + NEXT);
+    wgmma_f16<false, B_MN>(part, a.w[0][0], low);
+    wgmma_f16<false, B_MN>(part, a.w[0][1], low + NEXT);
+    wgmma_f16<false, B_MN>(part, a.w[0][0], high);
+    wgmma_f16<false, B_MN>(part, a.w[0][1], high + NEXT);
     wgmma_commit();
 }
 
-template <int N> static __device__ __forceinline__ void add(float (&sum)[N], const float (&part)[N])
+/* sum += part, each by what its row and its group of columns were divided by. */
+template <int N>
+static __device__ __forceinline__ void add(float (&sum)[N], const float (&part)[N],
+                                           const float (&rows)[2], uint32_t scales)
 {
 #pragma unroll
-    for (int i = 0; i < N; i++) sum[i] += part[i];
+    for (int i = 0; i < N / 32; i++) {
+        const float4 four = load_shared4(scales + 16 * i);
+        const float columns[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int j = 0; j < 32; j++)
+            sum[32 * i + j] =
+                fmaf(part[32 * i + j], rows[j / 2 % 2] * columns[j / 8], sum[32 * i + j]);
+    }
 }
 
 template <bool A_MN, bool B_MN, int N, nn_act ACT, bool LEARNS>
@@ -340,14 +457,16 @@ static __device__ __forceinline__ void consume(const single_args &g,
     const uint2 mine = left_start<A_MN>();
     single_ring<shape> done = ring; /* the oldest round that is being multiplied */
     float sum[N / 2];
-    uint32_t words[2][3][4], b[2];
+    left_words left[2];
+    uint32_t b[2];
     auto take = [&](int i) {
         barrier_wait(ring.full(), ring.turn & 1);
-        take_left<A_MN>(words[i], ring.left(), mine);
+        take_left<A_MN>(left[i], ring.left(), mine);
         b[i] = ring.parts();
         ring.advance();
     };
-    auto release = [&]() {
+    auto finished = [&](float(&part)[N / 2], int i) {
+        add(sum, part, left[i].back, done.scales());
         warp_arrive(done.empty());
         done.advance();
     };
@@ -360,26 +479,24 @@ static __device__ __forceinline__ void consume(const single_args &g,
             for (int round = 0; round < w.rounds; round += 2) {
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
-                    multiply<shape, B_MN>(part, words[i], b[i]);
-                    if (i == 0 || round + 2 < w.rounds) take(1 - i);
-                    wgmma_wait<0>(part, words[i]);
-                    release();
-                    add(sum, part);
+                    multiply<shape, B_MN>(part, left[i], b[i]);
+                    /* With i = 0 always so, but a branch keeps the work before the wait. */
+                    if (round + i + 1 < w.rounds) take(1 - i);
+                    wgmma_wait<0>(part, left[i].w);
+                    finished(part, i);
                 }
             }
         } else { /* and here also while its own of the next round are */
             float part[2][N / 2];
             for (int round = 0; round < w.rounds; round += 2) {
-                multiply<shape, B_MN>(part[0], words[0], b[0]);
+                multiply<shape, B_MN>(part[0], left[0], b[0]);
                 take(1);
-                multiply<shape, B_MN>(part[1], words[1], b[1]);
-                wgmma_wait<1>(part[0], words[0]);
-                release();
-                add(sum, part[0]);
+                multiply<shape, B_MN>(part[1], left[1], b[1]);
+                wgmma_wait<1>(part[0], left[0].w);
+                finished(part[0], 0);
                 if (round + 2 < w.rounds) take(0);
-                wgmma_wait<0>(part[1], words[1]);
-                release();
-                add(sum, part[1]);
+                wgmma_wait<0>(part[1], left[1].w);
+                finished(part[1], 1);
             }
         }
         finish_args to = g.to;
@@ -390,7 +507,7 @@ static __device__ __forceinline__ void consume(const single_args &g,
 
 /* Blocks, one for each multiprocessor at most, compute ROWS x N tiles of op(a) op(b), or the parts
  * of their sums that belong to splits. In each, one thread has operands copied to shared memory,
- * a warpgroup makes bf16 of the right one there, and two take the left one to their registers,
+ * a warpgroup makes fp16 of the right one there, and two take the left one to their registers,
  * split it, and multiply; so that converting, adding and the tensor cores' work go on at the same
  * time. Moves a and b once for every tile that needs them (from L2 after the first), the result out
  * once. What its time goes to is in tests/perf/results/omnime_bounds.md. */
@@ -400,12 +517,12 @@ static __global__ void __launch_bounds__(CONSUMERS + CONVERTERS + ASKERS, 1)
                        const __grid_constant__ single_args g)
 {
     nn_cuda_begin();
-    typedef round_shape<B_MN, N> shape;
+    typedef single_ring<round_shape<B_MN, N>> ring_of;
     extern __shared__ char shared[];
     /* Swizzled boxes begin at multiples of 1024. */
-    single_ring<shape> ring = {(shared_address(shared) + 1023) & ~1023u, 0, 0};
+    ring_of ring = {(shared_address(shared) + 1023) & ~1023u, 0, 0};
     if (threadIdx.x == 0) {
-        for (single_ring<shape> r = ring; r.turn == 0; r.advance()) {
+        for (ring_of r = ring; r.turn == 0; r.advance()) {
             barrier_init(r.came(), 1);
             barrier_init(r.full(), CONVERTERS / 32);
             barrier_init(r.empty(), CONSUMERS / 32);
@@ -468,15 +585,14 @@ static void run_tiles(nn_cuda *cu, single_call *call)
     single_maps maps;
     const int64_t m = g->to.m, n = g->to.n, k = g->k;
     auto describe = [=](CUtensorMap *map, const float *p, int64_t rows, int64_t columns,
-                        int box_rows, int box_columns, CUtensorMapSwizzle swizzle) {
+                        int box_rows, int box_columns) {
         return nn_cuda_tensor_map(cu, map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, p, rows, columns,
-                                  box_rows, box_columns, swizzle);
+                                  box_rows, box_columns, CU_TENSOR_MAP_SWIZZLE_128B);
     };
-    const CUtensorMapSwizzle plain = CU_TENSOR_MAP_SWIZZLE_NONE;
-    call->described = (A_MN ? describe(&maps.a, call->a, k, m, STEP, 32, CU_TENSOR_MAP_SWIZZLE_128B)
-                            : describe(&maps.a, call->a, m, k, ROWS, STEP, plain)) &&
-                      (B_MN ? describe(&maps.b, call->b, k, n, STEP, N, plain)
-                            : describe(&maps.b, call->b, n, k, N, STEP, plain));
+    call->described = (A_MN ? describe(&maps.a, call->a, k, m, STEP, 32)
+                            : describe(&maps.a, call->a, m, k, ROWS, STEP)) &&
+                      (B_MN ? describe(&maps.b, call->b, k, n, STEP, 32)
+                            : describe(&maps.b, call->b, n, k, N, STEP));
     if (!call->described) return;
     nn_cuda_check(cu,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
@@ -525,7 +641,7 @@ static bool run_forward(nn_cuda *cu, single_call *call, nn_act act)
 static void split_sums(const nn_cuda *cu, single_args *g)
 {
     const int64_t bytes = g->to.m * g->to.n * (int64_t)sizeof(float);
-    int64_t splits = nn_cuda_min(cu->multiprocessors / tiles_of(g, 128), g->k / (8 * STEP));
+    int64_t splits = nn_cuda_min(cu->multiprocessors / tiles_of(g, 128), g->k / (4 * STEP));
     splits = nn_cuda_min(nn_cuda_min(splits, MOST_SPLITS), (int64_t)NN_CUDA_WORKSPACE / bytes);
     if (splits < 2) return;
     g->k_split = nn_cuda_ceil_div(nn_cuda_ceil_div(g->k, splits), 2 * STEP) * 2 * STEP;

@@ -75,14 +75,14 @@ template <int N> static __device__ __forceinline__ void wgmma_wait(float (&sum)[
 /* For all but the last PENDING groups, which do not use these registers; from here on the sums may
  * be read, and the left operands `a` changed. */
 template <int PENDING, int N>
-static __device__ __forceinline__ void wgmma_wait(float (&sum)[N], uint32_t (&a)[3][4])
+static __device__ __forceinline__ void wgmma_wait(float (&sum)[N], uint32_t (&a)[2][2][4])
 {
 #ifdef NN_CUDA_HAS_WGMMA
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 #pragma unroll
     for (int i = 0; i < N; i++) asm volatile("" : "+f"(sum[i])::"memory");
 #pragma unroll
-    for (int i = 0; i < 12; i++) asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
+    for (int i = 0; i < 16; i++) asm volatile("" : "+r"(a[i / 8][i / 4 % 2][i % 4])::"memory");
 #endif
 }
 
@@ -147,16 +147,16 @@ static __device__ __forceinline__ void wgmma_tf32(float (&sum)[32], uint64_t a, 
 #endif
 }
 
-/* 64 rows of a by 64 or 128 columns of b in bf16 for k of 16: sum = a b where FIRST is true, else
+/* 64 rows of a by 64 or 128 columns of b in fp16 for k of 16: sum = a b where FIRST is true, else
  * sum += a b. B_MN: b is mn-major. A warp has 16 rows of a in registers, as cuda_mma.cuh's left
  * operands, which must stay as they are until wgmma_wait. */
 template <bool FIRST, int B_MN>
-static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], const uint32_t (&a)[4],
-                                                  uint64_t b)
+static __device__ __forceinline__ void wgmma_f16(float (&sum)[32], const uint32_t (&a)[4],
+                                                 uint64_t b)
 {
 #ifdef NN_CUDA_HAS_WGMMA
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" WGMMA_REGISTERS_32
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {" WGMMA_REGISTERS_32
                  "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38;\n}"
                  : WGMMA_32(sum, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(FIRST ? 0 : 1),
@@ -165,12 +165,12 @@ static __device__ __forceinline__ void wgmma_bf16(float (&sum)[32], const uint32
 }
 
 template <bool FIRST, int B_MN>
-static __device__ __forceinline__ void wgmma_bf16(float (&sum)[64], const uint32_t (&a)[4],
-                                                  uint64_t b)
+static __device__ __forceinline__ void wgmma_f16(float (&sum)[64], const uint32_t (&a)[4],
+                                                 uint64_t b)
 {
 #ifdef NN_CUDA_HAS_WGMMA
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" WGMMA_REGISTERS_64
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {" WGMMA_REGISTERS_64
                  "}, {%64,%65,%66,%67}, %68, p, 1, 1, %70;\n}"
                  : WGMMA_32(sum, 0), WGMMA_32(sum, 32)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(FIRST ? 0 : 1),
