@@ -96,12 +96,13 @@ static __device__ __forceinline__ uint32_t pack(float low, float high)
     return *reinterpret_cast<const uint32_t *>(&two);
 }
 
-/* An f32 as the sum of two tf32; of the second, products cut off the last bits. */
+/* An f32 as the sum of two tf32; of the second, products cut off the last bits. The first is
+ * rounded as cvt.rna does, without its questions for what is not finite, of which the second makes
+ * NaN. */
 static __device__ __forceinline__ void split_word(uint32_t &high, uint32_t &low, uint32_t word)
 {
-    const float x = __uint_as_float(word), rounded = to_tf32(x);
-    high = __float_as_uint(rounded);
-    low = __float_as_uint(x - rounded);
+    high = (word + 0x1000u) & 0xffffe000u;
+    low = __float_as_uint(__uint_as_float(word) - __uint_as_float(high));
 }
 
 /* A left operand in single precision. */

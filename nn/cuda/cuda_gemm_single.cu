@@ -1,14 +1,17 @@
 /* nn/cuda/cuda_gemm_single.cu: products of f32 operands in single precision on Hopper's tensor
  * cores.
  *
- * An operand is the sum of three bf16 of 8 bits each (x = p0 + p1 + p2 exactly, but for denormals),
- * and the six products of parts that matter, p0 q0, p0 q1, p1 q0, p1 q1, p0 q2, p2 q0, are added up
- * in f32. What is left out is below 2^-24 of the result, so the error is that of the additions, as
- * with fused multiply-adds, which reach half of this rate. What is not finite, or above bf16's
- * largest number (3.39e38), makes NaN of its results, never a number.
+ * An operand is the sum of two fp16 of 11 bits each, once a power of two has brought it below 2^15:
+ * one for each row of the left operand and each 16 columns of the right one, of 32 terms at a time.
+ * The three products of parts that matter, high high, high low and low high, are added up in f32
+ * and brought back. What is left out is some 2^-22 of a product, with either sign, so the error is
+ * that of the additions, as with fused multiply-adds, which reach a third of this rate. An element
+ * has all its 22 bits down to 2^-17 of the largest that shares its power, and then fewer: its error
+ * is 2^-39 of that one. What is not finite makes NaN of its results, never a number; so do
+ * operands whose largest products pass 2^155.
  *
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
- * products at most, small ones first, and ordinary additions, which round, do the rest.
+ * terms at most, small ones first, and ordinary additions, which round, do the rest.
  *
  * Operands come by tensor copies, so their rows begin at multiples of 16 bytes. Others are
  * cuda_gemm_f32.cu's in inference and cuBLASLt's in training.
@@ -30,15 +33,16 @@
 #include <limits.h>
 
 #define CONSUMERS 256  /* threads that multiply: a warpgroup for each 64 rows of a tile */
-#define CONVERTERS 128 /* threads that make the right operand bf16 */
+#define CONVERTERS 256 /* threads that make the right operand fp16 */
 #define ASKERS 128     /* a warpgroup, of which one thread works: it asks for operands */
 #define ROWS 128       /* of a tile; it has 64 or 128 columns */
 #define STEP 32        /* of a round along k: 128 bytes of a row of f32 */
 #define GROUP 16       /* columns of the right operand that are divided by the same */
 #define MOST_SPLITS 32
-/* 65,536 registers for 512 threads are 128 each; those who multiply take some of the others'. */
-#define CONSUMER_REGISTERS 200
-#define OTHER_REGISTERS 56
+/* 65,536 registers for 640 threads are 96 each; those who multiply take some of the others'. */
+#define CONSUMER_REGISTERS 184
+#define CONVERTER_REGISTERS 40
+#define ASKER_REGISTERS 24
 
 typedef struct single_args {
     int64_t k;
@@ -163,11 +167,9 @@ static __device__ __forceinline__ scale scale_of(float most)
     return {__uint_as_float((268u << 23) - exponent), __uint_as_float(exponent - (14u << 23))};
 }
 
-/* Two f32 as fp16 in two parts, each part in a word. */
-static __device__ __forceinline__ void split(uint32_t &high, uint32_t &low, float u, float v,
-                                             float to)
+/* Two f32 below 2^15 as fp16 in two parts, each part in a word. */
+static __device__ __forceinline__ void split(uint32_t &high, uint32_t &low, float u, float v)
 {
-    u *= to, v *= to;
     const __half2 h = __floats2half2_rn(u, v);
     const float2 back = __half22float2(h);
     const __half2 l = __floats2half2_rn(u - back.x, v - back.y);
@@ -225,63 +227,57 @@ static __device__ __forceinline__ scale group_scale(const float4 (&x)[4])
     return scale_of(__uint_as_float(bits));
 }
 
-/* A round of the right operand, from how it is stored to two parts. Each warp has every fourth
- * GROUP of columns, and its lanes 4 pieces of 4 elements of each. */
+/* A warp's GROUP of columns of a round of the right operand, from how it is stored to two parts.
+ * Its lanes have 4 pieces of 4 elements each. */
 template <bool A_MN, bool B_MN, int N>
-static __device__ __forceinline__ void convert(uint32_t from, uint32_t to, uint32_t scales)
+static __device__ __forceinline__ void convert(uint32_t from, uint32_t to, uint32_t scales,
+                                               int group)
 {
     typedef round_shape<B_MN, N> shape;
-    const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x & 31;
+    const int lane = threadIdx.x & 31;
+    float4 x[4];
+    if (B_MN) { /* 4 columns of row k, and 8, 16 and 24 rows further */
+        const int k = lane / 4 % 2 * 4 + lane / 8;
+        const uint32_t at =
+            from + group / 2 * 32 * STEP * 4 + k * 128 + ((group % 2 * 4 + lane % 4) ^ k) * 16;
 #pragma unroll
-    for (int i = 0; i < N / GROUP / 4; i++) {
-        const int group = warp + 4 * i;
-        float4 x[4];
-        if (B_MN) { /* 4 columns of row k, and 8, 16 and 24 rows further */
-            const int k = lane / 4 % 2 * 4 + lane / 8;
-            const uint32_t at =
-                from + group / 2 * 32 * STEP * 4 + k * 128 + ((group % 2 * 4 + lane % 4) ^ k) * 16;
-#pragma unroll
-            for (int j = 0; j < 4; j++) x[j] = load_shared4(at + j * 1024);
-        } else { /* 4 places of a row, and 4, 8 and 12 rows further */
-            const uint32_t at = from + group * GROUP * 128 + lane / 8 * 128;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                x[j] = load_shared4(at + j * 512 + ((lane % 8) ^ (lane / 8 + j % 2 * 4)) * 16);
-            }
-        }
-        const scale s = group_scale(x);
-        if (lane == 0)
-            asm volatile("st.shared.f32 [%0], %1;" ::"r"(scales + group * 4), "f"(s.back)
-                         : "memory");
+        for (int j = 0; j < 4; j++) x[j] = load_shared4(at + j * 1024);
+    } else { /* 4 places of a row, and 4, 8 and 12 rows further */
+        const uint32_t at = from + group * GROUP * 128 + lane / 8 * 128;
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            uint32_t u[2], v[2];
-            split(u[0], u[1], x[j].x, x[j].y, s.to);
-            split(v[0], v[1], x[j].z, x[j].w, s.to);
-            if (B_MN) {
-                const int k = lane / 4 % 2 * 4 + lane / 8 + 8 * j, place = place_of<A_MN>(k);
-                const uint32_t at = to + product_of<A_MN>(k) * shape::PRODUCT +
-                                    (2 * group + lane % 4 / 2) * shape::ALONG_MN + lane % 2 * 8 +
-                                    place / 8 * shape::ALONG_K + place % 8 * 16;
+            x[j] = load_shared4(at + j * 512 + ((lane % 8) ^ (lane / 8 + j % 2 * 4)) * 16);
+        }
+    }
+    const scale s = group_scale(x);
+    if (lane == 0)
+        asm volatile("st.shared.f32 [%0], %1;" ::"r"(scales + group * 4), "f"(s.back) : "memory");
 #pragma unroll
-                for (int p = 0; p < 2; p++)
-                    asm volatile("st.shared.v2.b32 [%0], {%1,%2};" ::"r"(at + p * shape::PART),
-                                 "r"(u[p]), "r"(v[p])
-                                 : "memory");
-            } else {
-                static_assert(B_MN || !A_MN, "of the orders of k only the one is needed");
-                const uint32_t at = to + lane % 2 * shape::PRODUCT +
-                                    (2 * group + j / 2) * shape::ALONG_MN +
-                                    (lane / 8 + j % 2 * 4) * 16 + lane % 8 / 2 * 4;
+    for (int j = 0; j < 4; j++) {
+        uint32_t u[2], v[2];
+        split(u[0], u[1], x[j].x * s.to, x[j].y * s.to);
+        split(v[0], v[1], x[j].z * s.to, x[j].w * s.to);
+        if (B_MN) {
+            const int k = lane / 4 % 2 * 4 + lane / 8 + 8 * j, place = place_of<A_MN>(k);
+            const uint32_t at = to + product_of<A_MN>(k) * shape::PRODUCT +
+                                (2 * group + lane % 4 / 2) * shape::ALONG_MN + lane % 2 * 8 +
+                                place / 8 * shape::ALONG_K + place % 8 * 16;
 #pragma unroll
-                for (int p = 0; p < 2; p++) {
-                    asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART), "r"(u[p])
-                                 : "memory");
-                    asm volatile(
-                        "st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART + shape::ALONG_K),
-                        "r"(v[p])
-                        : "memory");
-                }
+            for (int p = 0; p < 2; p++)
+                asm volatile("st.shared.v2.b32 [%0], {%1,%2};" ::"r"(at + p * shape::PART),
+                             "r"(u[p]), "r"(v[p])
+                             : "memory");
+        } else {
+            const uint32_t at = to + lane % 2 * shape::PRODUCT +
+                                (2 * group + j / 2) * shape::ALONG_MN +
+                                (lane / 8 + j % 2 * 4) * 16 + lane % 8 / 2 * 4;
+#pragma unroll
+            for (int p = 0; p < 2; p++) {
+                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART), "r"(u[p])
+                             : "memory");
+                asm volatile("st.shared.b32 [%0], %1;" ::"r"(at + p * shape::PART + shape::ALONG_K),
+                             "r"(v[p])
+                             : "memory");
             }
         }
     }
@@ -335,16 +331,21 @@ static __device__ __forceinline__ void ask(const single_args &g, const single_ma
     }
 }
 
+/* As many warps as a round has groups convert it; where those are half of all, every second one. */
 template <bool A_MN, bool B_MN, int N>
 static __device__ __forceinline__ void convert_all(const single_args &g,
                                                    single_ring<round_shape<B_MN, N>> ring)
 {
+    constexpr int GROUPS = N / GROUP, TEAMS = CONVERTERS / 32 / GROUPS;
+    const int warp = (threadIdx.x - CONSUMERS) / 32, group = warp % GROUPS, team = warp / GROUPS;
     for (single_work<N> w(g); w.some(g); w.next(g)) {
         for (int round = 0; round < w.rounds; round++) {
-            barrier_wait(ring.came(), ring.turn & 1);
-            convert<A_MN, B_MN, N>(ring.right(), ring.parts(), ring.scales());
-            wgmma_publish();
-            warp_arrive(ring.full());
+            if (round % TEAMS == team) {
+                barrier_wait(ring.came(), ring.turn & 1);
+                convert<A_MN, B_MN, N>(ring.right(), ring.parts(), ring.scales(), group);
+                wgmma_publish();
+                warp_arrive(ring.full());
+            }
             ring.advance();
         }
     }
@@ -353,20 +354,23 @@ static __device__ __forceinline__ void convert_all(const single_args &g,
 /* ---- those who multiply ------------------------------------------------------------------------
  */
 
-/* A lane's part of a round of the left operand. */
+/* A lane's part of a round of the left operand, as it is stored: for each product of 16 terms and
+ * each of its words the two at neighbouring places. */
+typedef struct left_raw {
+    float2 x[2][4];
+} left_raw;
+
+/* The same in two parts, high and low. */
 typedef struct left_words {
-    uint32_t w[2][2][4]; /* high and low parts, of each product of 16 terms */
-    float back[2];       /* what rows g and g + 8 are multiplied by in the end */
+    uint32_t w[2][2][4];
 } left_words;
 
 /* Of its warp's 16 rows, rows g and g + 8 at the places 2t, 2t + 1, 2t + 8 and 2t + 9, in the order
  * of cuda_mma.cuh's words (g = lane / 4, t = lane % 4). MN: the operand's rows 2g and 2g + 1 take
  * the places of those two, so that neighbours travel together. `mine` comes from left_start. */
 template <bool MN>
-static __device__ __forceinline__ void take_left(left_words &l, uint32_t from, uint2 mine)
+static __device__ __forceinline__ void load_left(left_raw &l, uint32_t from, uint2 mine)
 {
-    float2 x[2][4]; /* for each word the two at neighbouring places */
-    float most[2] = {0.f, 0.f};
 #pragma unroll
     for (int s = 0; s < 2; s++) {
         if (MN) {
@@ -374,30 +378,41 @@ static __device__ __forceinline__ void take_left(left_words &l, uint32_t from, u
             const float2 v0 = load_shared2(at + mine.x), v1 = load_shared2(at + mine.y);
             const float2 v8 = load_shared2(at + mine.x + 1024),
                          v9 = load_shared2(at + mine.y + 1024);
-            x[s][0] = make_float2(v0.x, v1.x), x[s][1] = make_float2(v0.y, v1.y);
-            x[s][2] = make_float2(v8.x, v9.x), x[s][3] = make_float2(v8.y, v9.y);
+            l.x[s][0] = make_float2(v0.x, v1.x), l.x[s][1] = make_float2(v0.y, v1.y);
+            l.x[s][2] = make_float2(v8.x, v9.x), l.x[s][3] = make_float2(v8.y, v9.y);
         } else {
             const float4 u = load_shared4(from + (s ? mine.y : mine.x)),
                          v = load_shared4(from + (s ? mine.y : mine.x) + 1024);
-            x[s][0] = make_float2(u.x, u.y), x[s][1] = make_float2(v.x, v.y);
-            x[s][2] = make_float2(u.z, u.w), x[s][3] = make_float2(v.z, v.w);
+            l.x[s][0] = make_float2(u.x, u.y), l.x[s][1] = make_float2(v.x, v.y);
+            l.x[s][2] = make_float2(u.z, u.w), l.x[s][3] = make_float2(v.z, v.w);
         }
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            most[i % 2] = fmaxf(fmaxf(most[i % 2], fabsf(x[s][i].x)), fabsf(x[s][i].y));
     }
+}
+
+/* Scales what was loaded, each row by itself; back: what the two rows are multiplied by in the end.
+ */
+static __device__ __forceinline__ void scale_left(left_raw &l, float (&back)[2])
+{
 #pragma unroll
-    for (int i = 0; i < 2; i++) { /* the lanes of a row */
-        most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 1));
-        most[i] = fmaxf(most[i], __shfl_xor_sync(0xffffffffu, most[i], 2));
+    for (int i = 0; i < 2; i++) {
+        auto two = [&](int s, int j) { return fmaxf(fabsf(l.x[s][j].x), fabsf(l.x[s][j].y)); };
+        float most = fmaxf(fmaxf(two(0, i), two(0, i + 2)), fmaxf(two(1, i), two(1, i + 2)));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1)); /* the lanes of a row */
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        const scale s = scale_of(most);
+        back[i] = s.back;
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            l.x[j / 2][j % 2 * 2 + i].x *= s.to, l.x[j / 2][j % 2 * 2 + i].y *= s.to;
     }
-    const scale s0 = scale_of(most[0]), s1 = scale_of(most[1]);
-    l.back[0] = s0.back, l.back[1] = s1.back;
+}
+
+static __device__ __forceinline__ void split_left(left_words &l, const left_raw &raw)
+{
 #pragma unroll
     for (int s = 0; s < 2; s++) {
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            split(l.w[0][s][i], l.w[1][s][i], x[s][i].x, x[s][i].y, i % 2 ? s1.to : s0.to);
+        for (int i = 0; i < 4; i++) split(l.w[0][s][i], l.w[1][s][i], raw.x[s][i].x, raw.x[s][i].y);
     }
 }
 
@@ -418,7 +433,8 @@ template <bool MN> static __device__ __forceinline__ uint2 left_start()
 
 /* The products of one round, the small ones first; `b` is where the right operand's parts lie. */
 template <typename SHAPE, bool B_MN, int N>
-static __device__ __forceinline__ void multiply(float (&part)[N], const left_words &a, uint32_t b)
+static __device__ __forceinline__ void multiply_round(float (&part)[N], const left_words &a,
+                                                      uint32_t b)
 {
     const uint64_t high = wgmma_descriptor(b, SHAPE::ALONG_K, SHAPE::ALONG_MN);
     const uint64_t low = high + SHAPE::PART / 16;
@@ -457,44 +473,58 @@ static __device__ __forceinline__ void consume(const single_args &g,
     const uint2 mine = left_start<A_MN>();
     single_ring<shape> done = ring; /* the oldest round that is being multiplied */
     float sum[N / 2];
+    left_raw raw;
     left_words left[2];
-    uint32_t b[2];
-    auto take = [&](int i) {
-        barrier_wait(ring.full(), ring.turn & 1);
-        take_left<A_MN>(left[i], ring.left(), mine);
-        b[i] = ring.parts();
+    float back[2][2];
+    auto load = [&]() {
+        barrier_wait(ring.came(), ring.turn & 1);
+        load_left<A_MN>(raw, ring.left(), mine);
         ring.advance();
     };
+    auto take = [&](int i) {
+        scale_left(raw, back[i]);
+        split_left(left[i], raw);
+    };
+    auto multiply = [&](float(&part)[N / 2], int i, const single_ring<shape> &at) {
+        barrier_wait(at.full(), at.turn & 1);
+        multiply_round<shape, B_MN>(part, left[i], at.parts());
+    };
     auto finished = [&](float(&part)[N / 2], int i) {
-        add(sum, part, left[i].back, done.scales());
+        add(sum, part, back[i], done.scales());
         warp_arrive(done.empty());
         done.advance();
     };
     for (single_work<N> w(g); w.some(g); w.next(g)) {
 #pragma unroll
         for (int i = 0; i < N / 2; i++) sum[i] = 0.f;
+        load();
         take(0);
         if constexpr (N == 128) { /* one warpgroup adds while the other's products are made */
             float part[N / 2];
             for (int round = 0; round < w.rounds; round += 2) {
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
-                    multiply<shape, B_MN>(part, left[i], b[i]);
-                    /* With i = 0 always so, but a branch keeps the work before the wait. */
-                    if (round + i + 1 < w.rounds) take(1 - i);
+                    multiply(part, i, done);
+                    /* With i = 0 always so, but a branch keeps work on its side of the wait. */
+                    if (round + i + 1 < w.rounds) load(), take(1 - i);
                     wgmma_wait<0>(part, left[i].w);
                     finished(part, i);
                 }
             }
-        } else { /* and here also while its own of the next round are */
+        } else { /* and here also while its own of the next round are, whose operand came before */
             float part[2][N / 2];
             for (int round = 0; round < w.rounds; round += 2) {
-                multiply<shape, B_MN>(part[0], left[0], b[0]);
-                take(1);
-                multiply<shape, B_MN>(part[1], left[1], b[1]);
+                const bool more = round + 2 < w.rounds;
+                single_ring<shape> after = done;
+                after.advance();
+                load();
+                multiply(part[0], 0, done);
+                if (round + 1 < w.rounds) take(1); /* always so, as above */
+                if (more) load();
+                multiply(part[1], 1, after);
                 wgmma_wait<1>(part[0], left[0].w);
                 finished(part[0], 0);
-                if (round + 2 < w.rounds) take(0);
+                if (more) take(0);
                 wgmma_wait<0>(part[1], left[1].w);
                 finished(part[1], 1);
             }
@@ -507,7 +537,7 @@ static __device__ __forceinline__ void consume(const single_args &g,
 
 /* Blocks, one for each multiprocessor at most, compute ROWS x N tiles of op(a) op(b), or the parts
  * of their sums that belong to splits. In each, one thread has operands copied to shared memory,
- * a warpgroup makes fp16 of the right one there, and two take the left one to their registers,
+ * two warpgroups make fp16 of the right one there, and two take the left one to their registers,
  * split it, and multiply; so that converting, adding and the tensor cores' work go on at the same
  * time. Moves a and b once for every tile that needs them (from L2 after the first), the result out
  * once. What its time goes to is in tests/perf/results/omnime_bounds.md. */
@@ -524,7 +554,7 @@ static __global__ void __launch_bounds__(CONSUMERS + CONVERTERS + ASKERS, 1)
     if (threadIdx.x == 0) {
         for (ring_of r = ring; r.turn == 0; r.advance()) {
             barrier_init(r.came(), 1);
-            barrier_init(r.full(), CONVERTERS / 32);
+            barrier_init(r.full(), N / GROUP);
             barrier_init(r.empty(), CONSUMERS / 32);
         }
         barrier_init_done();
@@ -534,10 +564,10 @@ static __global__ void __launch_bounds__(CONSUMERS + CONVERTERS + ASKERS, 1)
         more_registers<CONSUMER_REGISTERS>();
         consume<A_MN, B_MN, N, ACT, LEARNS>(g, ring);
     } else if (threadIdx.x < CONSUMERS + CONVERTERS) {
-        fewer_registers<OTHER_REGISTERS>();
+        fewer_registers<CONVERTER_REGISTERS>();
         convert_all<A_MN, B_MN, N>(g, ring);
     } else {
-        fewer_registers<OTHER_REGISTERS>();
+        fewer_registers<ASKER_REGISTERS>();
         if (threadIdx.x < CONSUMERS + CONVERTERS + 32) ask<A_MN, B_MN, N>(g, maps, ring);
     }
 }
