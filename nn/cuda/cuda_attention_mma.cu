@@ -2,11 +2,9 @@
  * under tf32 (operands rounded to 10 bits of mantissa; sums, maxima and exponents stay f32), and
  * for f32 tensors in single precision.
  *
- * In single precision an operand is the sum of two tf32, and a product the sum of three: high high,
- * high low and low high. What is left out and what the second part cannot hold are some 2^-22 of
- * the product, with either sign. The tensor cores cut off what does not fit when they add, so they
- * add up the products of 16 terms at most, small ones first, and ordinary additions, which round,
- * do the rest.
+ * In single precision an operand is the sum of two fp16, and 16 rows of a tile share a power of two
+ * (cuda_parts.cuh). The tensor cores cut off what does not fit when they add, so they add up the
+ * products of 16 terms at most, small ones first, and ordinary additions, which round, do the rest.
  *
  * The method is flash attention 2 (Dao 2023) for short sequences. A warp owns 16 rows of a product
  * and keeps what it computes in registers: the weights, results of one product, are the left
@@ -22,6 +20,7 @@
  * the round before stopped, so its bits depend on its sequence alone.
  */
 #include "nn/cuda/cuda_attention.cuh"
+#include "nn/cuda/cuda_parts.cuh"
 
 #include <type_traits>
 
@@ -32,7 +31,9 @@
 #define MOST_SUMS ((size_t)256 << 20)
 #define LOG2E 1.4426950408889634f
 
-/* An element of f32 tensors that are multiplied in single precision; a float's are in tf32. */
+/* An element of f32 tensors that are multiplied in single precision; a float's are in tf32. Once
+ * tiles of them have come, the bytes of a row are those of its high parts and then its low ones
+ * (finish_rows). */
 struct single {
     float value;
 };
@@ -76,7 +77,44 @@ template <typename T> static __device__ __forceinline__ uint32_t right_row(const
            (lane >> 3 & 1) * 16;
 }
 
-/* After wait_copies: f32 becomes tf32, each thread what it has copied itself. */
+/* What 16 rows of a tile of singles are multiplied by in the end stands behind the first of them.
+ */
+template <int HD> static __device__ __forceinline__ float &back_of(single *rows)
+{
+    return rows[HD].value;
+}
+
+template <int HD> static __device__ __forceinline__ float back_of(const single *rows)
+{
+    return rows[HD].value;
+}
+
+/* A warp makes two parts of 16 rows, in their place. */
+template <int HD> static __device__ __forceinline__ void split_rows(single *rows)
+{
+    constexpr int PIECES = HD / 4, AT_ONCE = 32 / PIECES, STEPS = 16 / AT_ONCE;
+    const int lane = threadIdx.x & 31, piece = lane % PIECES;
+    float *mine = (float *)(rows + lane / PIECES * tile<single, HD>::LD);
+    float4 x[STEPS];
+#pragma unroll
+    for (int i = 0; i < STEPS; i++)
+        x[i] = load4(mine + i * AT_ONCE * tile<single, HD>::LD + 4 * piece);
+    const scale s = warp_scale(x);
+    __syncwarp(); /* all have read what some write over */
+#pragma unroll
+    for (int i = 0; i < STEPS; i++) {
+        uint2 high, low;
+        split(high.x, low.x, x[i].x * s.to, x[i].y * s.to);
+        split(high.y, low.y, x[i].z * s.to, x[i].w * s.to);
+        uint2 *to = (uint2 *)(mine + i * AT_ONCE * tile<single, HD>::LD) + piece;
+        to[0] = high;
+        to[PIECES] = low;
+    }
+    if (lane == 0) back_of<HD>(rows) = s.back;
+}
+
+/* After wait_copies, before the block's threads meet: f32 becomes tf32, each thread what it has
+ * copied itself; or two fp16, for which they meet before, too. */
 template <typename T, int HD, int HEIGHT> static __device__ __forceinline__ void finish_rows(T *at)
 {
     if constexpr (IS_TF32<T>) {
@@ -88,6 +126,17 @@ template <typename T, int HD, int HEIGHT> static __device__ __forceinline__ void
             store4(four, make_float4(to_tf32(v.x), to_tf32(v.y), to_tf32(v.z), to_tf32(v.w)));
         }
     }
+    if constexpr (IS_SINGLE<T>) {
+        static_assert(HEIGHT <= 16 * WARPS, "a warp has 16 rows at most");
+        const int warp = (int)threadIdx.x >> 5;
+        if (16 * warp < HEIGHT) split_rows<HD>(at + 16 * warp * tile<T, HD>::LD);
+    }
+}
+
+/* What finish_rows wants of singles. */
+template <typename T> static __device__ __forceinline__ void meet_before_finish()
+{
+    if constexpr (IS_SINGLE<T>) __syncthreads();
 }
 
 static __device__ __forceinline__ uint32_t pack(float low, float high)
@@ -96,71 +145,56 @@ static __device__ __forceinline__ uint32_t pack(float low, float high)
     return *reinterpret_cast<const uint32_t *>(&two);
 }
 
-/* An f32 as the sum of two tf32; of the second, products cut off the last bits. The first is
- * rounded as cvt.rna does, without its questions for what is not finite, of which the second makes
- * NaN. */
-static __device__ __forceinline__ void split_word(uint32_t &high, uint32_t &low, uint32_t word)
-{
-    high = (word + 0x1000u) & 0xffffe000u;
-    low = __float_as_uint(__uint_as_float(word) - __uint_as_float(high));
-}
-
-/* A left operand in single precision. */
+/* A left operand of 16 columns in two parts. */
 struct split_left {
     uint32_t high[4], low[4];
-
-    __device__ __forceinline__ void set(const uint32_t (&a)[4])
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++) split_word(high[i], low[i], a[i]);
-    }
 };
 
-/* c += a b for 16 terms: b's words 0 and 1 belong to the first eight, 2 and 3 to the others. */
-static __device__ __forceinline__ void mma_single(float (&c)[4], const split_left (&a)[2],
-                                                  const uint32_t (&b)[4])
+/* c += `by` times the product of 16 terms. */
+static __device__ __forceinline__ void
+mma_single(float (&c)[4], const split_left &a, const uint32_t *high, const uint32_t *low, float by)
 {
-    uint32_t high[4], low[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) split_word(high[i], low[i], b[i]);
     float sum[4] = {};
+    mma(sum, a.low, high[0], high[1], __half());
+    mma(sum, a.high, low[0], low[1], __half());
+    mma(sum, a.high, high[0], high[1], __half());
 #pragma unroll
-    for (int k = 0; k < 2; k++) {
-        mma(sum, a[k].low, high[2 * k], high[2 * k + 1], float());
-        mma(sum, a[k].high, low[2 * k], low[2 * k + 1], float());
-    }
-#pragma unroll
-    for (int k = 0; k < 2; k++) mma(sum, a[k].high, high[2 * k], high[2 * k + 1], float());
-#pragma unroll
-    for (int e = 0; e < 4; e++) c[e] += sum[e];
+    for (int e = 0; e < 4; e++) c[e] = fmaf(sum[e], by, c[e]);
 }
+
+/* What scores of singles are multiplied by: 16 rows of a by 16 CHUNKS rows of b. */
+template <typename T, int HD, int CHUNKS> struct score_powers {
+    float by[CHUNKS];
+
+    __device__ __forceinline__ score_powers(const T *a, const T *b)
+    {
+        if constexpr (IS_SINGLE<T>) {
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+                by[c] = back_of<HD>(a) * back_of<HD>(b + 16 * c * tile<T, HD>::LD);
+        }
+    }
+};
 
 /* s (16 x 16 CHUNKS) += a b^T over PACE left operands' columns, from the one numbered `step` on.
  * `a_row` and `b_row` are left_row and right_row of the tiles. */
 template <typename T, int HD, int CHUNKS>
 static __device__ __forceinline__ void score(float (&s)[2 * CHUNKS][4], uint32_t a_row,
-                                             uint32_t b_row, int step)
+                                             uint32_t b_row, int step,
+                                             const score_powers<T, HD, CHUNKS> &powers)
 {
     constexpr int ROW = tile<T, HD>::LD * (int)sizeof(T);
     if constexpr (IS_SINGLE<T>) {
-        split_left a[2];
-#pragma unroll
-        for (int k = 0; k < 2; k++) {
-            uint32_t words[4];
-            ldmatrix4(words, a_row + 32 * (step + k));
-            a[k].set(words);
-        }
+        split_left a;
+        ldmatrix4(a.high, a_row + 16 * step);
+        ldmatrix4(a.low, a_row + 16 * step + 2 * HD);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
-            uint32_t b[2][4];
-#pragma unroll
-            for (int k = 0; k < 2; k++) ldmatrix4(b[k], b_row + 16 * c * ROW + 32 * (step + k));
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const uint32_t both[4] = {b[0][2 * i], b[0][2 * i + 1], b[1][2 * i],
-                                          b[1][2 * i + 1]};
-                mma_single(s[2 * c + i], a, both);
-            }
+            uint32_t high[4], low[4];
+            ldmatrix4(high, b_row + 16 * c * ROW + 16 * step);
+            ldmatrix4(low, b_row + 16 * c * ROW + 16 * step + 2 * HD);
+            mma_single(s[2 * c], a, high, low, powers.by[c]);
+            mma_single(s[2 * c + 1], a, high + 2, low + 2, powers.by[c]);
         }
     } else {
         uint32_t a[4];
@@ -204,19 +238,19 @@ static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const 
     }
 }
 
-/* In single precision, both products of 8 at once. */
-template <int COLUMNS>
-static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const split_left (&a)[2],
-                                              const single *b, int ld)
+/* In single precision, times `by`; b's columns begin at `column` of its rows. */
+template <int HD, int COLUMNS>
+static __device__ __forceinline__ void spread(float (&o)[COLUMNS / 8][4], const split_left &a,
+                                              const single *b, int column, float by)
 {
-    int lane = threadIdx.x & 31;
-    const uint32_t *even = (const uint32_t *)b + 2 * (lane & 3) * ld + (lane >> 2),
-                   *odd = even + ld;
+    uint32_t row = left_row(b, tile<single, HD>::LD) + 2 * column;
 #pragma unroll
-    for (int m = 0; m < COLUMNS / 8; m++) {
-        const uint32_t words[4] = {even[8 * m], odd[8 * m], even[8 * ld + 8 * m],
-                                   odd[8 * ld + 8 * m]};
-        mma_single(o[m], a, words);
+    for (int m = 0; m < COLUMNS / 16; m++) {
+        uint32_t high[4], low[4];
+        ldmatrix4_trans(high, row + 32 * m);
+        ldmatrix4_trans(low, row + 32 * m + 2 * HD);
+        mma_single(o[2 * m], a, high, low, by);
+        mma_single(o[2 * m + 1], a, high + 2, low + 2, by);
     }
 }
 
@@ -240,17 +274,24 @@ static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float 
     spread<HD>(o, second, b + 8 * tile<float, HD>::LD, tile<float, HD>::LD);
 }
 
+/* The results as a left operand, times `to`. */
+static __device__ __forceinline__ void split_results(split_left &a, const float (&x)[4],
+                                                     const float (&y)[4], float to)
+{
+    split(a.high[0], a.low[0], x[0] * to, x[1] * to);
+    split(a.high[1], a.low[1], x[2] * to, x[3] * to);
+    split(a.high[2], a.low[2], y[0] * to, y[1] * to);
+    split(a.high[3], a.low[3], y[2] * to, y[3] * to);
+}
+
+/* x and y are weights, 1 at most. */
 template <int HD>
 static __device__ __forceinline__ void weigh(float (&o)[HD / 8][4], const float (&x)[4],
                                              const float (&y)[4], const single *b)
 {
-    auto word = [](float v) { return __float_as_uint(v); };
-    const uint32_t first[4] = {word(x[0]), word(x[2]), word(x[1]), word(x[3])};
-    const uint32_t second[4] = {word(y[0]), word(y[2]), word(y[1]), word(y[3])};
-    split_left a[2];
-    a[0].set(first);
-    a[1].set(second);
-    spread<HD>(o, a, b, tile<single, HD>::LD);
+    split_left a;
+    split_results(a, x, y, 0x1p14f);
+    spread<HD, HD>(o, a, b, 0, back_of<HD>(b) * 0x1p-14f);
 }
 
 static __device__ __forceinline__ float load1(const single *p)
@@ -322,9 +363,10 @@ static __device__ __forceinline__ void attend(forward_rows<HD> &w, const T *q, c
     if (p.dropout > 0.f) draw_forward<CHUNKS>(keep, p, h, first, from);
     float s[2 * CHUNKS][4] = {}, scale = p.scale * LOG2E;
     uint32_t q_row = left_row(q, LD), k_row = right_row(k, LD);
+    const score_powers<T, HD, CHUNKS> powers(q, k);
 #pragma unroll
     for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE)
-        score<T, HD, CHUNKS>(s, q_row, k_row, step);
+        score<T, HD, CHUNKS>(s, q_row, k_row, step, powers);
     if (p.causal || ~seen << (64 - 16 * CHUNKS)) {
         seen >>= 2 * t;
 #pragma unroll
@@ -437,9 +479,9 @@ static __global__ void __launch_bounds__(THREADS, tile<T, HD>::FORWARD_BLOCKS)
             wait_copies<1>();
         else
             wait_copies<0>();
+        meet_before_finish<T>();
         if (from == 0) finish_rows<T, HD, OWN>(q);
-        finish_rows<T, HD, KEYS>(k);
-        finish_rows<T, HD, KEYS>(v);
+        finish_rows<T, HD, 2 * KEYS>(k); /* and v */
         __syncthreads();
         if (working) {
             uint64_t seen = seen_all[buffer][0] | (uint64_t)seen_all[buffer][1] << 32;
@@ -506,6 +548,30 @@ template <int HD> struct backward_rows {
     bool seen[2]; /* keys g and g + 8 */
 };
 
+/* A warp's dS of 16 keys by 16 queries, from `at` of the tile on, as a left operand and in
+ * `scores`, rows of high parts and then low ones as in other tiles. Behind the first row stands
+ * what each 16 queries are multiplied by, which is returned. */
+template <int HD>
+static __device__ __forceinline__ float
+split_scores(split_left &a, single *scores, const float (&x)[4], const float (&y)[4], int at)
+{
+    constexpr int QUERIES = tile<single, HD>::QUERIES, LD = tile<single, HD>::SCORES_LD;
+    const float4 all[2] = {make_float4(x[0], x[1], x[2], x[3]),
+                           make_float4(y[0], y[1], y[2], y[3])};
+    const int lane = threadIdx.x & 31;
+    const scale s = warp_scale(all);
+    split_results(a, x, y, s.to);
+    uint32_t *word = (uint32_t *)(scores + lane / 4 * LD) + at / 2 + lane % 4;
+#pragma unroll
+    for (int i = 0; i < 4; i++) { /* rows g and g + 8 of 8 queries and 8 more */
+        uint32_t *to = word + i % 2 * 8 * LD + i / 2 * 4;
+        to[0] = a.high[i];
+        to[QUERIES / 2] = a.low[i];
+    }
+    if (lane == 0) scores[QUERIES + at / 16].value = s.back;
+    return s.back;
+}
+
 /* The warp's 16 keys k and v against 16 CHUNKS queries, from `at` of the tile on: adds to dk and dv
  * and leaves dS, transposed, in `scores`. `key` and `query` are the first ones' numbers. */
 template <typename T, int HD, int CHUNKS>
@@ -521,10 +587,11 @@ attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<
     uint32_t k_row = left_row(k, LD), v_row = left_row(v, LD);
     uint32_t q_row = right_row(tile_q.q + at * LD, LD),
              o_row = right_row(tile_q.dout + at * LD, LD);
+    const score_powers<T, HD, CHUNKS> of_s(k, tile_q.q + at * LD), of_d(v, tile_q.dout + at * LD);
 #pragma unroll
     for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE) {
-        score<T, HD, CHUNKS>(s, k_row, q_row, step);
-        score<T, HD, CHUNKS>(d, v_row, o_row, step);
+        score<T, HD, CHUNKS>(s, k_row, q_row, step, of_s);
+        score<T, HD, CHUNKS>(d, v_row, o_row, step, of_d);
     }
     float kept = 1.f / (1.f - p.dropout);
 #pragma unroll
@@ -543,37 +610,48 @@ attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<
             s[n][e] = stays ? weight : 0.f;
             d[n][e] = weight * fmaf(d[n][e], stays ? kept : 0.f, -(e & 1 ? delta.y : delta.x));
         }
-        T *to = scores + g * tile<T, HD>::SCORES_LD + at + 8 * n + 2 * t;
-        if constexpr (IS_TF32<T>) {
+        if constexpr (!IS_SINGLE<T>) {
+            T *to = scores + g * tile<T, HD>::SCORES_LD + at + 8 * n + 2 * t;
+            if constexpr (IS_TF32<T>) {
 #pragma unroll
-            for (int e = 0; e < 4; e++) d[n][e] = to_tf32(d[n][e]);
+                for (int e = 0; e < 4; e++) d[n][e] = to_tf32(d[n][e]);
+            }
+            store2(to, d[n][0], d[n][1]);
+            store2(to + 8 * tile<T, HD>::SCORES_LD, d[n][2], d[n][3]);
         }
-        store2(to, d[n][0], d[n][1]);
-        store2(to + 8 * tile<T, HD>::SCORES_LD, d[n][2], d[n][3]);
     }
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
-        weigh<HD>(w.dv, s[2 * c], s[2 * c + 1], tile_q.dout + (at + 16 * c) * LD);
-        weigh<HD>(w.dk, d[2 * c], d[2 * c + 1], tile_q.q + (at + 16 * c) * LD);
+        const T *dout = tile_q.dout + (at + 16 * c) * LD, *q = tile_q.q + (at + 16 * c) * LD;
+        weigh<HD>(w.dv, s[2 * c], s[2 * c + 1], dout);
+        if constexpr (IS_SINGLE<T>) {
+            split_left a;
+            float back = split_scores<HD>(a, scores, d[2 * c], d[2 * c + 1], at + 16 * c);
+            spread<HD, HD>(w.dk, a, q, 0, back * back_of<HD>(q));
+        } else {
+            weigh<HD>(w.dk, d[2 * c], d[2 * c + 1], q);
+        }
     }
 }
 
-/* dq (16 x COLUMNS) += dS K over 16 keys; `scores` holds dS transposed. */
+/* dq (16 x COLUMNS) += dS K over 16 keys: of the columns of `scores`, which hold dS transposed, 16
+ * from `at` on, and of those of k COLUMNS from `column` on. */
 template <int HD, int COLUMNS>
 static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], const bf16 *scores,
-                                                   const bf16 *k)
+                                                   int at, const bf16 *k, int column)
 {
     uint32_t a[4];
-    ldmatrix4_trans(a, right_row(scores, tile<bf16, HD>::SCORES_LD));
-    spread<COLUMNS>(dq, a, k, tile<bf16, HD>::LD);
+    ldmatrix4_trans(a, right_row(scores + at, tile<bf16, HD>::SCORES_LD));
+    spread<COLUMNS>(dq, a, k + column, tile<bf16, HD>::LD);
 }
 
 template <int HD, int COLUMNS>
 static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], const float *scores,
-                                                   const float *k)
+                                                   int at, const float *k, int column)
 {
     constexpr int LD = tile<float, HD>::SCORES_LD;
     int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
+    scores += at, k += column;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const float *even = scores + (8 * half + 2 * t) * LD + g, *odd = even + LD;
@@ -584,20 +662,15 @@ static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4], 
 }
 
 template <int HD, int COLUMNS>
-static __device__ __forceinline__ void add_queries(float (&dq)[COLUMNS / 8][4],
-                                                   const single *scores, const single *k)
+static __device__ __forceinline__ void
+add_queries(float (&dq)[COLUMNS / 8][4], const single *scores, int at, const single *k, int column)
 {
-    constexpr int LD = tile<single, HD>::SCORES_LD;
-    int g = (int)(threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
-    split_left a[2];
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const uint32_t *even = (const uint32_t *)scores + (8 * half + 2 * t) * LD + g,
-                       *odd = even + LD;
-        const uint32_t words[4] = {even[0], even[8], odd[0], odd[8]};
-        a[half].set(words);
-    }
-    spread<COLUMNS>(dq, a, k, tile<single, HD>::LD);
+    constexpr int QUERIES = tile<single, HD>::QUERIES;
+    uint32_t row = right_row(scores, tile<single, HD>::SCORES_LD) + 2 * at;
+    split_left a;
+    ldmatrix4_trans(a.high, row);
+    ldmatrix4_trans(a.low, row + 2 * QUERIES);
+    spread<HD, COLUMNS>(dq, a, k, column, scores[QUERIES + at / 16].value * back_of<HD>(k));
 }
 
 /* p.delta of the sequence's queries: the dot product of their rows of dout and out, which the
@@ -669,8 +742,8 @@ finish_queries(const nn_attention_args &p, const attention_head &h, float4 *sums
     }
 #pragma unroll 2
     for (int c = 0; c < keys; c += 16) {
-        add_queries<HD, COLUMNS>(dq, scores + c * tile<T, HD>::SCORES_LD + at,
-                                 k + c * tile<T, HD>::LD + column);
+        add_queries<HD, COLUMNS>(dq, scores + c * tile<T, HD>::SCORES_LD, at,
+                                 k + c * tile<T, HD>::LD, column);
     }
     if (!last) {
 #pragma unroll
@@ -741,6 +814,7 @@ static __global__ void __launch_bounds__(THREADS, tile<T, HD>::BACKWARD_BLOCKS)
         w.seen[0] = key_seen(p, h, key + g);
         w.seen[1] = key_seen(p, h, key + g + 8);
         wait_copies<0>();
+        meet_before_finish<T>();
         finish_rows<T, HD, OWN>(k);
         finish_rows<T, HD, OWN>(v);
         for (int from = begin; from < h.nq; from += QUERIES) {
@@ -772,6 +846,7 @@ static __global__ void __launch_bounds__(THREADS, tile<T, HD>::BACKWARD_BLOCKS)
             /* The next tile has arrived and everyone's dS is there; this tile's place is free. */
             wait_copies<0>();
             if (from + QUERIES < h.nq) {
+                meet_before_finish<T>();
                 finish_rows<T, HD, 2 * QUERIES>(queries + (1 - turn) * 2 * QUERIES * LD);
             }
             __syncthreads();

@@ -1,14 +1,10 @@
 /* nn/cuda/cuda_gemm_single.cu: products of f32 operands in single precision on Hopper's tensor
  * cores.
  *
- * An operand is the sum of two fp16 of 11 bits each, once a power of two has brought it below 2^15:
- * one for each row of the left operand and each 16 columns of the right one, of 32 terms at a time.
- * The three products of parts that matter, high high, high low and low high, are added up in f32
- * and brought back. What is left out is some 2^-22 of a product, with either sign, so the error is
- * that of the additions, as with fused multiply-adds, which reach a third of this rate. An element
- * has all its 22 bits down to 2^-17 of the largest that shares its power, and then fewer: its error
- * is 2^-39 of that one. What is not finite makes NaN of its results, never a number; so do
- * operands whose largest products pass 2^155.
+ * An operand is the sum of two fp16 (cuda_parts.cuh) that share a power of two for each row of the
+ * left one and each 16 columns of the right one, of 32 terms at a time. The error is that of the
+ * additions, as with fused multiply-adds, which reach a third of this rate. Operands whose largest
+ * products pass 2^155 make NaN.
  *
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
  * terms at most, small ones first, and ordinary additions, which round, do the rest.
@@ -25,10 +21,9 @@
 #include "nn/cuda/cuda_gemm_finish.cuh"
 #include "nn/cuda/cuda_launch.cuh"
 #include "nn/cuda/cuda_mma.cuh"
+#include "nn/cuda/cuda_parts.cuh"
 #include "nn/cuda/cuda_tma.cuh"
 #include "nn/cuda/cuda_wgmma.cuh"
-
-#include <cuda_fp16.h>
 
 #include <limits.h>
 
@@ -154,39 +149,6 @@ template <typename SHAPE> struct single_ring {
     }
 };
 
-/* ---- numbers in two parts ---- */
-
-/* Powers of two that bring what is at most `most` below 2^15, and back. */
-typedef struct scale {
-    float to, back;
-} scale;
-
-static __device__ __forceinline__ scale scale_of(float most)
-{
-    const uint32_t exponent = max(__float_as_uint(most) & 0x7f800000u, 15u << 23);
-    return {__uint_as_float((268u << 23) - exponent), __uint_as_float(exponent - (14u << 23))};
-}
-
-/* Two f32 below 2^15 as fp16 in two parts, each part in a word. */
-static __device__ __forceinline__ void split(uint32_t &high, uint32_t &low, float u, float v)
-{
-    const __half2 h = __floats2half2_rn(u, v);
-    const float2 back = __half22float2(h);
-    const __half2 l = __floats2half2_rn(u - back.x, v - back.y);
-    high = *reinterpret_cast<const uint32_t *>(&h);
-    low = *reinterpret_cast<const uint32_t *>(&l);
-}
-
-static __device__ __forceinline__ float largest(float most, float4 x)
-{
-    return fmaxf(fmaxf(fmaxf(most, fabsf(x.x)), fmaxf(fabsf(x.y), fabsf(x.z))), fabsf(x.w));
-}
-
-static __device__ __forceinline__ float finite(float x)
-{
-    return fabsf(x) < INFINITY ? x : 0.f;
-}
-
 static __device__ __forceinline__ float4 load_shared4(uint32_t from)
 {
     float4 v;
@@ -206,26 +168,6 @@ static __device__ __forceinline__ float2 load_shared2(uint32_t from)
 
 /* ---- those who bring operands ------------------------------------------------------------------
  */
-
-/* The scale of a warp's share of a group. What is not finite has no say, and makes NaN of its own
- * results alone. */
-static __device__ __forceinline__ scale group_scale(const float4 (&x)[4])
-{
-    float most = 0.f;
-#pragma unroll
-    for (int i = 0; i < 4; i++) most = largest(most, x[i]);
-    uint32_t bits = __reduce_max_sync(0xffffffffu, __float_as_uint(most));
-    if (bits >= 0x7f800000u) {
-        most = 0.f;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            most = largest(
-                most, make_float4(finite(x[i].x), finite(x[i].y), finite(x[i].z), finite(x[i].w)));
-        }
-        bits = __reduce_max_sync(0xffffffffu, __float_as_uint(most));
-    }
-    return scale_of(__uint_as_float(bits));
-}
 
 /* A warp's GROUP of columns of a round of the right operand, from how it is stored to two parts.
  * Its lanes have 4 pieces of 4 elements each. */
@@ -249,7 +191,7 @@ static __device__ __forceinline__ void convert(uint32_t from, uint32_t to, uint3
             x[j] = load_shared4(at + j * 512 + ((lane % 8) ^ (lane / 8 + j % 2 * 4)) * 16);
         }
     }
-    const scale s = group_scale(x);
+    const scale s = warp_scale(x);
     if (lane == 0)
         asm volatile("st.shared.f32 [%0], %1;" ::"r"(scales + group * 4), "f"(s.back) : "memory");
 #pragma unroll

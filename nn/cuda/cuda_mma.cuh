@@ -6,12 +6,15 @@
  * of a left operand of 16 rows by 32 bytes, the four 4-byte words
  *   a0 (g, t), a1 (g+8, t), a2 (g, t+4), a3 (g+8, t+4),
  * and of a right operand of 32 bytes by 8 columns b0 (t, g), b1 (t+4, g). A word is two
- * neighbouring bf16 or one f32, so fragments are the same bytes of a tile whichever type it has.
+ * neighbouring bf16 or fp16, or one f32, so fragments are the same bytes of a tile whichever type
+ * it has.
  */
 #ifndef NN_CUDA_MMA_CUH
 #define NN_CUDA_MMA_CUH
 
 #include "nn/cuda/cuda_device.cuh"
+
+#include <cuda_fp16.h>
 
 /* Shared memory has addresses of 32 bits, which these instructions take. */
 static __device__ __forceinline__ uint32_t shared_address(const void *p)
@@ -38,11 +41,20 @@ static __device__ __forceinline__ void ldmatrix4_trans(uint32_t (&w)[4], uint32_
                  : "memory");
 }
 
-/* c += a b: 16 columns of a in bf16, 8 in tf32. */
+/* c += a b: 16 columns of a in bf16 or fp16, 8 in tf32. */
 static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                            uint32_t b1, bf16)
 {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
+                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+static __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                           uint32_t b1, __half)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, "
                  "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
