@@ -287,7 +287,7 @@ const self_case nn_self_cases[] = {
     {"linear",          97,  64,  256, 0,  16, 0},
     {"linear",          257, 768, 256, 0,  0, 0},
     {"linear",          193, 256, 1024, 0, 17, 0},
-    {"linear",          1409, 1284, 20, 0,  2, 0}, /* large enough for a GPU's large tiles */
+    {"linear",          1409, 1284, 132, 0,  2, 0}, /* large enough for a GPU's large tiles */
     {"linear",          1537, 1412, 36, 0,  2, 0}, /* and for several a multiprocessor, narrow */
     {"linear",          1537, 2500, 20, 0,  1, 0}, /* or wide */
     {"linear",          1409, 1283, 19, 0,  0, 0},

@@ -283,6 +283,8 @@ static __device__ __forceinline__ void convert_all(const single_args &g,
     for (single_work<N> w(g); w.some(g); w.next(g)) {
         for (int round = 0; round < w.rounds; round++) {
             if (round % TEAMS == team) {
+                /* Long so where operands have come; but what is written over was read by others. */
+                if (ring.turn > 0) barrier_wait(ring.empty(), (ring.turn - 1) & 1);
                 barrier_wait(ring.came(), ring.turn & 1);
                 convert<A_MN, B_MN, N>(ring.right(), ring.parts(), ring.scales(), group);
                 wgmma_publish();
