@@ -435,7 +435,7 @@ static __device__ __forceinline__ void consume(const single_args &g,
     };
     auto finished = [&](float(&part)[N / 2], int i) {
         add(sum, part, back[i], done.scales());
-        warp_arrive(done.empty());
+        barrier_arrive(done.empty()); /* each lane for what it has read itself */
         done.advance();
     };
     for (single_work<N> w(g); w.some(g); w.next(g)) {
@@ -499,7 +499,7 @@ static __global__ void __launch_bounds__(CONSUMERS + CONVERTERS + ASKERS, 1)
         for (ring_of r = ring; r.turn == 0; r.advance()) {
             barrier_init(r.came(), 1);
             barrier_init(r.full(), N / GROUP);
-            barrier_init(r.empty(), CONSUMERS / 32);
+            barrier_init(r.empty(), CONSUMERS);
         }
         barrier_init_done();
     }

@@ -1,12 +1,14 @@
 /* tests/perf/bench_gemm.c: times the products of a layer alone, forward and both gradients, at the
  * sizes that training and embedding have. Not a test: it only measures.
  *
- *     bench-gemm [DEVICE]
+ *     bench-gemm [DEVICE [PRECISION]]
  *
  * A figure is the median of 11 rounds, each of 10 calls queued one behind the other and divided by
  * 10. Inputs are random. Forward has a bias, in training also dropout; "ff1" has GELU besides.
  */
 #include "tests/perf/bench_work.h"
+
+#include <string.h>
 
 enum { ROUNDS = 11, CALLS = 10 };
 
@@ -113,8 +115,10 @@ int main(int argc, char **argv)
     } precisions[] = {{NN_FP32, "fp32"}, {NN_TF32, "tf32"}, {NN_BF16_MIXED, "bf16"}};
     nn_backend *be = bench_open(argc, argv);
     printf("figure,precision,what,median_us,tflops,device\n");
-    for (size_t j = 0; j < sizeof precisions / sizeof precisions[0]; j++)
+    for (size_t j = 0; j < sizeof precisions / sizeof precisions[0]; j++) {
+        if (argc > 2 && strcmp(argv[2], precisions[j].name) != 0) continue;
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
             time_shape(be, &shapes[i], precisions[j].precision, precisions[j].name);
+    }
     nn_backend_close(be);
 }
