@@ -4,10 +4,11 @@
  *
  * Operands lie in shared memory either swizzled (wgmma_swizzled) or as core matrices of 8 rows of
  * 16 bytes, one behind the other in 128 bytes: a row is one index of the operand and its 16 bytes
- * run along the other index. Where they run along k (8 bf16 or fp16, or 4 f32) the operand is "k-major",
- * where they run along its m or n (8 bf16) it is "mn-major". `along_mn` and `along_k` are the bytes
- * from one core matrix to the next in either direction, multiples of 16. They are padded so that
- * what a warp writes falls into different banks; reading a core matrix never conflicts.
+ * run along the other index. Where they run along k (8 bf16 or fp16, or 4 f32) the operand is
+ * "k-major", where they run along its m or n (8 bf16) it is "mn-major". `along_mn` and `along_k`
+ * are the bytes from one core matrix to the next in either direction, multiples of 16. They are
+ * padded so that what a warp writes falls into different banks; reading a core matrix never
+ * conflicts.
  *
  * Only sm_90a has these instructions; elsewhere the functions do nothing and the host never
  * launches what calls them.
