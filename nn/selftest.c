@@ -1,4 +1,5 @@
-/* nn/selftest.c: runs the rows of selftest_ops.c, selftest_sequences.c and selftest_losses.c. */
+/* nn/selftest.c: runs the rows of selftest_ops.c, selftest_sequences.c and selftest_losses.c, and
+ * the products of selftest_ranges.c. */
 #include "nn/selftest.h"
 
 #include <math.h>
@@ -454,6 +455,17 @@ static void name_case(const suite *s, const self_case *c, nn_dtype dtype, char *
              s->tf32 ? "tf32" : nn_dtype_text(dtype));
 }
 
+static void report(suite *s, const char *what, const char *name, const verdict *v)
+{
+    if (v->why[0]) {
+        s->failed++;
+        say(s, "FAIL %s %s: %s", what, name, v->why);
+    } else {
+        s->passed++;
+        if (!s->o->failures_only) say(s, "ok   %s %s: error %.2g", what, name, v->error);
+    }
+}
+
 static void run_case(suite *s, const self_case *c, nn_dtype dtype)
 {
     char name[96];
@@ -471,15 +483,28 @@ static void run_case(suite *s, const self_case *c, nn_dtype dtype)
         check_grad(s, &w, dtype, &v);
     else
         check(s, &w, dtype, &v);
-    if (v.why[0])
-        s->failed++;
-    else
-        s->passed++;
-    if (v.why[0])
-        say(s, "FAIL %s %s: %s", grad ? "grad" : "check", name, v.why);
-    else if (!s->o->failures_only)
-        say(s, "ok   %s %s: error %.2g", grad ? "grad" : "check", name, v.error);
+    report(s, grad ? "grad" : "check", name, &v);
     me_arena_release(&s->arena);
+}
+
+static void run_ranges(suite *s)
+{
+    static const char *const names[SELF_RANGES_FORMS] = {"ranges x w^T f32", "ranges dy w f32",
+                                                         "ranges dy^T x f32"};
+    for (int form = 0; form < SELF_RANGES_FORMS; form++) {
+        verdict v = {0};
+        me_err err = {0};
+        double error = 0;
+        if (s->o->list) {
+            say(s, "%s", names[form]);
+            continue;
+        }
+        if (nn_self_ranges(s->device, form, &error, &err))
+            hold(&v, error, SELF_RANGES_ALLOWED, "against double");
+        else
+            blame(&v, "%s", err.msg);
+        report(s, "check", names[form], &v);
+    }
 }
 
 /* ---- perf --------------------------------------------------------------------------------------
@@ -591,6 +616,8 @@ me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_e
         if (o->op && !strstr(c->op, o->op)) continue;
         run_types(&s, c, perf);
     }
+    if (code == ME_OK && o->mode == NN_SELFTEST_CHECK && (!o->op || strstr("ranges", o->op)))
+        run_ranges(&s);
     me_arena_release(&s.arena);
     nn_backend_close(s.device);
     nn_backend_close(s.other);

@@ -3,7 +3,8 @@
  *
  * check: the operation on the device against a plain loop in double precision and, where the device
  * is not the cpu back end, against that too; a batch in another order, a part of it and, on the
- * cpu, another number of threads must give the same bits. grad:  backward against central
+ * cpu, another number of threads must give the same bits; and fp32 products of numbers of any size.
+ * grad:  backward against central
  * differences of the same double-precision loop (sampled elements) and, where the device is not the
  * cpu back end, against all of that one's gradients. perf:  times, as CSV:
  * op,shape,backend,median_us,iqr,gbytes_s,gflops,device,git.

@@ -64,4 +64,12 @@ void nn_self_input(self_work *w, int i, int64_t rows, int64_t columns, self_scop
 int32_t *nn_self_ints(self_work *w, me_arena *arena, int64_t n, self_scope scope);
 nn_tensor *nn_self_upload_ints(nn_ctx *ctx, const self_work *w, int64_t rows, int64_t columns);
 
+/* Of an element of a product of numbers of any size, relative to the sum of its terms' sizes. */
+#define SELF_RANGES_ALLOWED 1e-6
+#define SELF_RANGES_FORMS 3
+/* The largest error of such a product on a back end, in the form of a linear layer's output (0), of
+ * its input's gradient (1) or of its weight's (2); infinite where a result is finite that should
+ * not be, or the other way. False when it could not be computed. */
+bool nn_self_ranges(nn_backend *be, int form, double *error, me_err *err);
+
 #endif
