@@ -348,6 +348,7 @@ struct nn_backend {
 
     me_code (*alloc)(nn_backend *, size_t bytes, void **out, me_err *);
     void (*release)(nn_backend *, void *);
+    /* `host` may be written again, or freed, once the call has returned. */
     void (*upload)(nn_backend *, void *dst, const void *host, size_t bytes);
     void (*download)(nn_backend *, void *host, const void *src, size_t bytes); /* waits */
     /* Host memory that upload_ahead takes. */

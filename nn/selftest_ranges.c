@@ -16,22 +16,20 @@ typedef struct product {
     void *on[3]; /* on the back end */
 } product;
 
-static double power_of_ten(me_rng *g, double most)
+/* Rows of up to 10^powers and from 10^-powers on, and every `zeros`-th one of zeros. */
+static void fill_rows(float *to, int rows, double powers, int zeros, me_rng *g)
 {
-    return pow(10, (2 * me_rng_uniform(g) - 1) * most);
+    for (int i = 0; i < rows; i++) {
+        double size = i % zeros ? pow(10, me_rng_range(g, -powers, powers)) : 0;
+        for (int k = 0; k < K; k++) to[i * K + k] = (float)(me_rng_normal(g) * size);
+    }
 }
 
 static void fill(product *p)
 {
     me_rng g = me_rng_make(20241128, 0);
-    for (int i = 0; i < M; i++) {
-        double size = i % 7 ? power_of_ten(&g, 15) : 0;
-        for (int k = 0; k < K; k++) p->a[i * K + k] = (float)(me_rng_normal(&g) * size);
-    }
-    for (int j = 0; j < N; j++) {
-        double size = j % 11 ? power_of_ten(&g, 2) : 0;
-        for (int k = 0; k < K; k++) p->b[j * K + k] = (float)(me_rng_normal(&g) * size);
-    }
+    fill_rows(p->a, M, 15, 7, &g);
+    fill_rows(p->b, N, 2, 11, &g);
     p->a[5 * K + 3] = INFINITY;
     p->a[71 * K + K - 1] = NAN;
     p->b[9 * K + 7] = -INFINITY;
@@ -53,7 +51,6 @@ static bool upload(nn_backend *be, void **on, const float *values, int rows, int
     bool there = (!transposed || other) && be->alloc(be, bytes, on, err) == ME_OK;
     if (there && transposed) transpose(other, values, rows, columns);
     if (there) be->upload(be, *on, transposed ? other : values, bytes);
-    if (there) be->sync(be);
     free(other);
     return there;
 }

@@ -43,10 +43,10 @@ template <typename T> static constexpr bool IS_SINGLE = std::is_same_v<T, single
 
 /* A tile's sizes in elements. */
 template <typename T, int HD> struct tile {
-    static constexpr int PER = 16 / (int)sizeof(T);        /* elements of 16 bytes */
-    static constexpr int LD = HD + PER;                    /* from row to row */
-    static constexpr int STEPS = HD * (int)sizeof(T) / 32; /* left operands of a row */
-    static constexpr int PACE = IS_SINGLE<T> ? 2 : 1;      /* of them at a time */
+    static constexpr int PER = 16 / (int)sizeof(T); /* elements of 16 bytes */
+    static constexpr int LD = HD + PER;             /* from row to row */
+    /* Left operands of a row, 32 bytes each; those of singles are fp16. */
+    static constexpr int STEPS = HD * (IS_SINGLE<T> ? 2 : (int)sizeof(T)) / 32;
     static constexpr bool BIG = HD * (int)sizeof(T) > 256; /* rows of more than 256 bytes */
     static constexpr int QUERIES = BIG ? 32 : 64;          /* of a tile of the backward */
     static constexpr int SCORES_LD = QUERIES + PER;        /* of the tile of dS */
@@ -176,8 +176,8 @@ template <typename T, int HD, int CHUNKS> struct score_powers {
     }
 };
 
-/* s (16 x 16 CHUNKS) += a b^T over PACE left operands' columns, from the one numbered `step` on.
- * `a_row` and `b_row` are left_row and right_row of the tiles. */
+/* s (16 x 16 CHUNKS) += a b^T over the columns of the left operand numbered `step`. `a_row` and
+ * `b_row` are left_row and right_row of the tiles. */
 template <typename T, int HD, int CHUNKS>
 static __device__ __forceinline__ void score(float (&s)[2 * CHUNKS][4], uint32_t a_row,
                                              uint32_t b_row, int step,
@@ -186,13 +186,13 @@ static __device__ __forceinline__ void score(float (&s)[2 * CHUNKS][4], uint32_t
     constexpr int ROW = tile<T, HD>::LD * (int)sizeof(T);
     if constexpr (IS_SINGLE<T>) {
         split_left a;
-        ldmatrix4(a.high, a_row + 16 * step);
-        ldmatrix4(a.low, a_row + 16 * step + 2 * HD);
+        ldmatrix4(a.high, a_row + 32 * step);
+        ldmatrix4(a.low, a_row + 32 * step + 2 * HD);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             uint32_t high[4], low[4];
-            ldmatrix4(high, b_row + 16 * c * ROW + 16 * step);
-            ldmatrix4(low, b_row + 16 * c * ROW + 16 * step + 2 * HD);
+            ldmatrix4(high, b_row + 16 * c * ROW + 32 * step);
+            ldmatrix4(low, b_row + 16 * c * ROW + 32 * step + 2 * HD);
             mma_single(s[2 * c], a, high, low, powers.by[c]);
             mma_single(s[2 * c + 1], a, high + 2, low + 2, powers.by[c]);
         }
@@ -365,7 +365,7 @@ static __device__ __forceinline__ void attend(forward_rows<HD> &w, const T *q, c
     uint32_t q_row = left_row(q, LD), k_row = right_row(k, LD);
     const score_powers<T, HD, CHUNKS> powers(q, k);
 #pragma unroll
-    for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE)
+    for (int step = 0; step < tile<T, HD>::STEPS; step++)
         score<T, HD, CHUNKS>(s, q_row, k_row, step, powers);
     if (p.causal || ~seen << (64 - 16 * CHUNKS)) {
         seen >>= 2 * t;
@@ -589,7 +589,7 @@ attend_back(backward_rows<HD> &w, T *scores, const T *k, const T *v, query_tile<
              o_row = right_row(tile_q.dout + at * LD, LD);
     const score_powers<T, HD, CHUNKS> of_s(k, tile_q.q + at * LD), of_d(v, tile_q.dout + at * LD);
 #pragma unroll
-    for (int step = 0; step < tile<T, HD>::STEPS; step += tile<T, HD>::PACE) {
+    for (int step = 0; step < tile<T, HD>::STEPS; step++) {
         score<T, HD, CHUNKS>(s, k_row, q_row, step, of_s);
         score<T, HD, CHUNKS>(d, v_row, o_row, step, of_d);
     }

@@ -4,7 +4,7 @@
  * An operand is the sum of two fp16 (cuda_parts.cuh) that share a power of two for each row of the
  * left one and each 16 columns of the right one, of 32 terms at a time. The error is that of the
  * additions, as with fused multiply-adds, which reach a third of this rate. Operands whose largest
- * products pass 2^155 make NaN.
+ * products pass 2^155 give inf or NaN.
  *
  * The tensor cores cut off what does not fit when they add to a large sum. So they add up STEP
  * terms at most, small ones first, and ordinary additions, which round, do the rest.

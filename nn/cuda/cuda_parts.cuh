@@ -44,14 +44,10 @@ static __device__ __forceinline__ float finite(float x)
     return fabsf(x) < INFINITY ? x : 0.f;
 }
 
-/* The larger of all lanes' numbers, which are not negative. */
+/* The largest of all lanes' numbers, which are not negative. */
 static __device__ __forceinline__ float warp_largest(float most)
 {
-#if __CUDA_ARCH__ >= 800
     return __uint_as_float(__reduce_max_sync(0xffffffffu, __float_as_uint(most)));
-#else
-    return most;
-#endif
 }
 
 /* The scale of what a warp's lanes hold. What is not finite has no say, and makes NaN of its own
