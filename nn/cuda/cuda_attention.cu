@@ -1,5 +1,5 @@
 /* nn/cuda/cuda_attention.cu: the special case of one query a sequence, and the choice between it,
- * the tensor cores (cuda_attention_mma.cu) and plain arithmetic (cuda_attention_simt.cu).
+ * the tensor cores (cuda_attention_mma.cuh) and plain arithmetic (cuda_attention_simt.cu).
  */
 #include "nn/cuda/cuda_attention.cuh"
 

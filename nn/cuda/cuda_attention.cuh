@@ -1,5 +1,5 @@
 /* nn/cuda/cuda_attention.cuh: what the kernels of attention over packed sequences share, whether
- * they compute in plain f32 (cuda_attention_simt.cu) or on tensor cores (cuda_attention_mma.cu).
+ * they compute in plain f32 (cuda_attention_simt.cu) or on tensor cores (cuda_attention_mma.cuh).
  *
  * All are flash attention (Dao et al. 2022): a block owns rows of one head of one sequence and
  * walks over tiles of the other side, keeping a running maximum and sum, so that no (L, L) matrix

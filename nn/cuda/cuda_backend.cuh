@@ -115,7 +115,8 @@ void nn_cuda_normalize_bwd(nn_backend *be, const nn_normalize_args *args);
 /* cuda_attention.cu */
 void nn_cuda_attention_fwd(nn_backend *be, const nn_attention_args *args);
 void nn_cuda_attention_bwd(nn_backend *be, const nn_attention_args *args);
-/* cuda_attention_mma.cu: the same two on tensor cores; false where the shape is not theirs. */
+/* cuda_attention_mma_fwd.cu, cuda_attention_mma_bwd.cu: the same two on tensor cores; false where
+ * the shape is not theirs. */
 bool nn_cuda_attention_mma_fwd(nn_cuda *cu, const nn_attention_args *args);
 bool nn_cuda_attention_mma_bwd(nn_cuda *cu, const nn_attention_args *args);
 /* cuda_rows.cu */
