@@ -221,8 +221,8 @@ static me_code one_step(session *s, int64_t step, me_err *err)
         nn_tensor *scaled = loss;
         if (o->accumulate > 1)
             scaled = nn_weighted_sum(&s->ctx, &loss, (float[]){1.0F / (float)o->accumulate}, 1);
-        me_code code = nn_status(&s->ctx, err);
-        if (code != ME_OK) return code;
+        /* No wait for the device, which would be idle until it had been given the way back. */
+        if (s->ctx.err.code != ME_OK) return nn_status(&s->ctx, err);
         s->columns = 1 + s->terms.n;
         float *slot = s->ring + s->in_ring++ * RING_COLUMNS;
         s->be->copy(s->be, slot, loss->data, sizeof *slot);

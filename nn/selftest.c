@@ -1,5 +1,5 @@
 /* nn/selftest.c: runs the rows of selftest_ops.c, selftest_sequences.c and selftest_losses.c, and
- * the products of selftest_ranges.c. */
+ * the products of selftest_ranges.c, or that bytes were moved (selftest_moves.c). */
 #include "nn/selftest.h"
 
 #include <math.h>
@@ -507,6 +507,28 @@ static void run_ranges(suite *s)
     }
 }
 
+static void run_moves(suite *s)
+{
+    /* Of some of these a back end may have a way of its own, and ends where that does. */
+    static const size_t sizes[] = {1, 15, 260, 4096, 131071, 131072, 131088, 4194304, 4194308};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        verdict v = {0};
+        me_err err = {0};
+        bool equal = false;
+        char name[48];
+        snprintf(name, sizeof name, "moves of %zu bytes", sizes[i]);
+        if (s->o->list) {
+            say(s, "%s", name);
+            continue;
+        }
+        if (!nn_self_moves(s->device, sizes[i], &equal, &err))
+            blame(&v, "%s", err.msg);
+        else if (!equal)
+            blame(&v, "bytes came back other than they went");
+        report(s, "check", name, &v);
+    }
+}
+
 /* ---- perf --------------------------------------------------------------------------------------
  */
 
@@ -616,8 +638,9 @@ me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_e
         if (o->op && !strstr(c->op, o->op)) continue;
         run_types(&s, c, perf);
     }
-    if (code == ME_OK && o->mode == NN_SELFTEST_CHECK && (!o->op || strstr("ranges", o->op)))
-        run_ranges(&s);
+    const bool checks = code == ME_OK && o->mode == NN_SELFTEST_CHECK;
+    if (checks && (!o->op || strstr("ranges", o->op))) run_ranges(&s);
+    if (checks && (!o->op || strstr("moves", o->op))) run_moves(&s);
     me_arena_release(&s.arena);
     nn_backend_close(s.device);
     nn_backend_close(s.other);

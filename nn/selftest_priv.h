@@ -72,4 +72,8 @@ nn_tensor *nn_self_upload_ints(nn_ctx *ctx, const self_work *w, int64_t rows, in
  * not be, or the other way. False when it could not be computed. */
 bool nn_self_ranges(nn_backend *be, int form, double *error, me_err *err);
 
+/* Whether `bytes` come back as they went to a back end and within it, beginning at several places.
+ * False when they could not be moved. */
+bool nn_self_moves(nn_backend *be, size_t bytes, bool *equal, me_err *err);
+
 #endif

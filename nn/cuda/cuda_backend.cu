@@ -143,21 +143,6 @@ static void download(nn_backend *be, void *host, const void *src, size_t bytes)
     sync(be);
 }
 
-static void copy(nn_backend *be, void *dst, const void *src, size_t bytes)
-{
-    nn_cuda *cu = nn_cuda_of(be);
-    if (bytes == 0) return;
-    nn_cuda_check(cu, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cu->stream),
-                  "copy");
-}
-
-static void zero(nn_backend *be, void *dst, size_t bytes)
-{
-    nn_cuda *cu = nn_cuda_of(be);
-    if (bytes == 0) return;
-    nn_cuda_check(cu, cudaMemsetAsync(dst, 0, bytes, cu->stream), "zero");
-}
-
 /* ---- graphs and time ---------------------------------------------------------------------------
  */
 
@@ -255,8 +240,8 @@ static const nn_backend table = {
     .lane_begin = lane_begin,
     .lane_take = lane_take,
     .lane_join = lane_join,
-    .copy = copy,
-    .zero = zero,
+    .copy = nn_cuda_copy,
+    .zero = nn_cuda_zero,
 
     .gemm = nn_cuda_gemm,
     .linear_grad = nn_cuda_linear_grad,

@@ -93,6 +93,11 @@ void nn_cuda_upload_ahead(nn_backend *be, void *dst, const void *host, size_t by
 me_code nn_cuda_host_alloc(nn_backend *be, size_t bytes, void **out, me_err *err);
 void nn_cuda_host_release(nn_backend *be, void *p);
 
+/* cuda_move.cu */
+void nn_cuda_copy(nn_backend *be, void *dst, const void *src, size_t bytes);
+void nn_cuda_zero(nn_backend *be, void *dst, size_t bytes);
+/* A small upload on lane 0; `pinned` must stay until the device has passed it. */
+void nn_cuda_fetch(nn_cuda *cu, void *dst, const void *pinned, size_t bytes);
 /* cuda_gemm.cu */
 void nn_cuda_gemm(nn_backend *be, const nn_gemm_args *args);
 /* cuda_gemm_f32.cu: the same for inference in f32; false where the product is not its. */

@@ -1,10 +1,10 @@
 /* nn/cuda/cuda_upload.cu: copies from ordinary host memory to the device without waiting for the
  * device.
  *
- * Bytes go through a ring of pinned slots, from which the copy engine reads on its own. Small
- * uploads are packed into one slot after another; a slot is used again only when the event recorded
- * behind its last copy has passed. A large upload is limited by one core's memcpy (about 10 GB/s),
- * so several threads fill slots of their own.
+ * Bytes go through a ring of pinned slots, from which the copy engine reads on its own, or a kernel
+ * where they are few. Small uploads are packed into one slot after another; a slot is used again
+ * only when the event recorded behind its last copy has passed. A large upload is limited by one
+ * core's memcpy (about 10 GB/s), so several threads fill slots of their own.
  *
  * All copies are in the order of lane 0, so that one event says that those of a slot have passed.
  *
@@ -20,6 +20,8 @@
 #define SLOTS 8
 #define SLOT_BYTES ((size_t)4 << 20)
 #define WORKERS 4 /* divides SLOTS */
+/* So many are read by a kernel: until the copy engine has begun, that has ended. */
+#define FETCH_BYTES ((size_t)128 << 10)
 #define LARGE_BYTES ((size_t)32 << 20)
 #define HOST_HEADER 256 /* in front of a caller's pinned memory: its size */
 #define SPARES 3        /* pieces of it that are kept for the next one who asks */
@@ -161,7 +163,10 @@ static void upload(nn_cuda *cu, void *dst, const void *host, size_t bytes)
     if (bytes <= SLOT_BYTES && code == cudaSuccess) {
         char *pinned = s->pinned + (size_t)s->slot * SLOT_BYTES + s->used;
         memcpy(pinned, host, bytes);
-        code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->lanes[0].stream);
+        if (bytes <= FETCH_BYTES)
+            nn_cuda_fetch(cu, dst, pinned, bytes);
+        else
+            code = cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, cu->lanes[0].stream);
         s->used = (s->used + bytes + 255) & ~(size_t)255;
     }
     nn_cuda_check(cu, code, "upload");
