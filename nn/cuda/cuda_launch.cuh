@@ -8,11 +8,12 @@
  * Why it is sound: every kernel waits until the whole one in front of it is complete, before any of
  * its threads touches memory and whatever they do then. So none completes before the one in front,
  * nor before those further in front, for which that one waited. A kernel that returned without
- * waiting would break the chain: the next could overtake the one before it. Copies, fills, events,
- * graphs and cuBLASLt's kernels are ordinary work of the stream, which begins when all before it is
- * complete, and what follows waits for their end. So each lane (nn/backend.h) is a chain of its
- * own, and an event recorded on one says that all of it has passed; a kernel behind an event does
- * not come early. `make lint` looks for kernels that begin otherwise.
+ * waiting would break the chain: the next could overtake the one before it. The driver's copies and
+ * fills (small ones are kernels, cuda_move.cu), events, graphs and cuBLASLt's kernels are ordinary
+ * work of the stream, which begins when all before it is complete, and what follows waits for their
+ * end. So each lane (nn/backend.h) is a chain of its own, and an event recorded on one says that
+ * all of it has passed; a kernel behind an event does not come early. `make lint` looks for kernels
+ * that begin otherwise.
  */
 #ifndef NN_CUDA_LAUNCH_CUH
 #define NN_CUDA_LAUNCH_CUH
