@@ -44,14 +44,16 @@ part_selftest() {
 # One process an operation and tool, four at a time: racecheck is slow, and one of them all would hide the rest.
 part_sanitize() {
     command -v compute-sanitizer >/dev/null || { echo "sanitize: skipped (no compute-sanitizer)"; return; }
-    for op in $(mebench selftest --grad --list | cut -d ' ' -f 1 | sort -u); do
-        for tool in memcheck racecheck initcheck; do echo "$tool $op"; done
+    mebench selftest --grad --list >"$work/grad"
+    for op in $(mebench selftest --list | cut -d ' ' -f 1 | sort -u); do
+        grep -q "^$op " "$work/grad" && form=--grad || form=--quiet # what has no backward
+        for tool in memcheck racecheck initcheck; do echo "$tool $op $form"; done
     done >"$work/jobs"
     export OUT bound
     xargs -P 4 -L 1 sh -c '
         program=mebench
         [ "$0" = initcheck ] && command -v mebench-poison >/dev/null && program=mebench-poison
-        timeout "$bound" compute-sanitizer --tool "$0" --error-exitcode 9 $program selftest --device cuda --grad --op "$1" \
+        timeout "$bound" compute-sanitizer --tool "$0" --error-exitcode 9 $program selftest --device cuda $2 --op "$1" \
             >"$OUT/sanitize-$0-$1.txt" 2>&1
         echo "$0 $1 $?" >>"$OUT/sanitize.txt"' <"$work/jobs"
     for tool in memcheck racecheck initcheck; do
