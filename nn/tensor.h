@@ -95,7 +95,8 @@ typedef struct nn_ctx {
 /* The caller keeps `be` alive. */
 me_code nn_ctx_open(nn_ctx *out, nn_backend *be, nn_precision precision, me_err *err);
 void nn_ctx_close(nn_ctx *ctx);
-me_code nn_status(const nn_ctx *ctx, me_err *err); /* copies the sticky error out */
+/* Copies the sticky error out; where there is none, waits for the device, which may have one. */
+me_code nn_status(const nn_ctx *ctx, me_err *err);
 /* Frees all activations, clears the error, empties the tape and counts dropout sites from 0 again.
  * The memory is kept, so the same operations in the same order get the same addresses, from the
  * second time on at the latest. */
