@@ -229,6 +229,7 @@ static me_code one_step(session *s, int64_t step, me_err *err)
         for (int i = 0; i < s->terms.n; i++)
             s->be->copy(s->be, slot + 1 + i, s->terms.value[i]->data, sizeof *slot);
         nn_backward(&s->ctx, scaled);
+        if (s->ctx.err.code != ME_OK) return nn_status(&s->ctx, err); /* before the next reset */
     }
     s->flops += s->ctx.flops - flops;
     nn_adamw_options adamw = nn_adamw_defaults();

@@ -63,9 +63,7 @@ static inline void small_run_close_model(small_run *r)
     r->m = NULL;
 }
 
-/* Trains a fresh model in the run's folder. */
-static inline me_code small_run_train(small_run *r, bool resume, int64_t stop_at,
-                                      model_train_result *result, me_err *err)
+static inline me_code small_run_open_model(small_run *r, me_err *err)
 {
     small_run_close_model(r);
     const model_setup setup = {.be = r->be,
@@ -73,11 +71,24 @@ static inline me_code small_run_train(small_run *r, bool resume, int64_t stop_at
                                .text = r->text,
                                .options = &r->own,
                                .seed = (uint64_t)r->train.seed};
-    me_code code = model_kind_tmr.open(&r->m, &setup, err);
-    if (code) return code;
+    return model_kind_tmr.open(&r->m, &setup, err);
+}
+
+/* Trains the model that is open in the run's folder. */
+static inline me_code small_run_train_model(small_run *r, bool resume, int64_t stop_at,
+                                            model_train_result *result, me_err *err)
+{
     r->echo = me_opt_echo(model_train_table, &r->train, &r->arena);
     const model_train_run run = {.out = r->folder, .resume = resume, .stop_at = stop_at};
     return model_train(r->m, &r->train, &run, r->echo, result, err);
+}
+
+/* The same with a fresh model. */
+static inline me_code small_run_train(small_run *r, bool resume, int64_t stop_at,
+                                      model_train_result *result, me_err *err)
+{
+    me_code code = small_run_open_model(r, err);
+    return code ? code : small_run_train_model(r, resume, stop_at, result, err);
 }
 
 static inline const char *small_run_path(small_run *r, const char *name)

@@ -205,6 +205,30 @@ Test(trainer, a_loss_that_is_not_finite_names_step_items_and_checkpoint)
     small_run_close(&r);
 }
 
+/* The first batch's loss has no way back. */
+static nn_tensor *first_without_way_back(model *m, nn_ctx *ctx, const model_batch *b,
+                                         model_terms *terms)
+{
+    nn_tensor *loss = model_kind_tmr.loss(m, ctx, b, terms);
+    return b->step > 0 ? loss : nn_from_host(ctx, (float[]){1}, 1, 1);
+}
+
+Test(trainer, a_failure_on_the_way_back_of_a_batch_that_is_accumulated_is_told)
+{
+    small_run r;
+    model_train_result result;
+    me_err err = {0};
+    small_run_open(&r);
+    r.train.accumulate = 2;
+    cr_assert_eq(small_run_open_model(&r, &err), ME_OK, "%s", err.msg);
+    model_kind kind = *r.m->kind;
+    kind.loss = first_without_way_back;
+    r.m->kind = &kind;
+    cr_assert_neq(small_run_train_model(&r, false, 0, &result, &err), ME_OK);
+    cr_assert_not_null(strstr(err.msg, "depends on"), "%s", err.msg);
+    small_run_close(&r);
+}
+
 Test(trainer, weights_that_are_not_finite_are_not_saved)
 {
     small_run r;
