@@ -86,6 +86,10 @@ void nn_grad_drop(nn_ctx *ctx, nn_tensor *g);
  * afterwards. */
 void nn_grad_pass(nn_ctx *ctx, nn_tensor *t, nn_tensor *y);
 
+/* Notes that a pass that is recorded uses here what `last` is kept for. False where the last use is
+ * in a part beside this one (nn_split): two lanes of the way back would add to one gradient. */
+bool nn_use_alone(nn_ctx *ctx, nn_last_use *last);
+
 /* ---- shared by operations ---------------------------------------------------------------------
  */
 

@@ -171,7 +171,12 @@ static nn_param *get(nn_ctx *ctx, nn_params *p, const char *name)
 {
     if (nn_failed(ctx)) return NULL;
     nn_param *item = nn_params_find(p, name);
-    if (!item) nn_op_fail(ctx, "model", "there is no parameter '%s'", name);
+    if (!item) {
+        nn_op_fail(ctx, "model", "there is no parameter '%s'", name);
+    } else if (ctx->tape && item->tensor.needs_grad && !nn_use_alone(ctx, &item->use)) {
+        nn_op_fail(ctx, "model", "'%s' learns in two parts that are beside each other", name);
+        return NULL;
+    }
     return item;
 }
 

@@ -17,6 +17,7 @@ typedef struct nn_param {
     nn_tensor tensor; /* f32, on the block */
     nn_tensor bf16;   /* the shadow that NN_BF16_MIXED products read; same grad */
     nn_tensor grad;
+    nn_last_use use; /* of those that learn, in a pass that is recorded */
 } nn_param;
 
 typedef struct nn_params {
@@ -46,7 +47,8 @@ void nn_params_close(nn_params *p);
 nn_param *nn_params_find(nn_params *p, const char *name);
 /* The tensor that an operation under ctx's precision should read; poison and a sticky error naming
  * the parameter when there is none. LayerNorm weights, biases and tables stay f32: ask for
- * nn_param_f32. */
+ * nn_param_f32. The same where the parameter learns and a part beside this one uses it (nn_split).
+ */
 nn_tensor *nn_param_get(nn_ctx *ctx, nn_params *p, const char *name);
 nn_tensor *nn_param_f32(nn_ctx *ctx, nn_params *p, const char *name);
 

@@ -243,6 +243,10 @@ void nn_split(nn_ctx *ctx)
 {
     assert(ctx->parts < NN_PARTS);
     int before = ctx->before[ctx->parts++] = ctx->lane;
+    if (ctx->tape) {
+        ctx->tape->begun[ctx->parts] = ++ctx->tape->turn;
+        ctx->tape->begun_from[ctx->parts] = before;
+    }
     ctx->be->lane_begin(ctx->be, ctx->parts);
     record_part(ctx, before, ctx->parts, back_together);
 }
@@ -260,9 +264,34 @@ void nn_join(nn_ctx *ctx)
     assert(ctx->parts > 0);
     int lane = ctx->parts--;
     ctx->lane = ctx->before[ctx->parts];
+    if (ctx->tape) {
+        ctx->tape->joined[lane] = ++ctx->tape->turn;
+        ctx->tape->joined_with[lane] = ctx->lane;
+    }
     ctx->be->lane_take(ctx->be, ctx->lane);
     ctx->be->lane_join(ctx->be, lane);
     record_part(ctx, ctx->lane, lane, back_to_second);
+}
+
+bool nn_use_alone(nn_ctx *ctx, nn_last_use *last)
+{
+    const nn_tape *t = ctx->tape;
+    int from = last->lane, to = ctx->lane;
+    unsigned turn = last->turn;
+    bool beside = false;
+    /* A lane sees what the one that it began from saw then; what came later, once the lane of that
+     * has been joined with one that it sees. */
+    while (last->tape == t && last->pass == t->group && from != to && !beside) {
+        if (turn < t->begun[to]) {
+            to = t->begun_from[to];
+            continue;
+        }
+        beside = turn >= t->joined[from];
+        turn = t->joined[from];
+        from = t->joined_with[from];
+    }
+    *last = (nn_last_use){t, t->group, t->turn, ctx->lane};
+    return !beside;
 }
 
 /* ---- the walk ----------------------------------------------------------------------------------

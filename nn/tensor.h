@@ -92,6 +92,14 @@ typedef struct nn_ctx {
     struct nn_pool *pool;       /* activation memory, see nn_mark */
 } nn_ctx;
 
+/* Where something was used last: in which pass, after how many parts had begun or ended, and on
+ * which lane. */
+typedef struct nn_last_use {
+    const nn_tape *tape;
+    unsigned pass, turn;
+    int lane;
+} nn_last_use;
+
 /* The caller keeps `be` alive. */
 me_code nn_ctx_open(nn_ctx *out, nn_backend *be, nn_precision precision, me_err *err);
 void nn_ctx_close(nn_ctx *ctx);

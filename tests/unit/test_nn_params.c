@@ -169,6 +169,42 @@ Test(params, loading_reads_what_fits)
     fixture_close(&f);
 }
 
+/* What a pass may do with a parameter that learns: `uses` are read from left to right, ( begins two
+ * parts, | the second of them, ) joins them, and u uses the parameter. */
+static bool may_use(nn_ctx *c, nn_params *p, const char *uses)
+{
+    nn_reset(c);
+    nn_tape_new(c);
+    for (; *uses; uses++) {
+        if (*uses == '(') nn_split(c);
+        if (*uses == '|') nn_beside(c);
+        if (*uses == ')') nn_join(c);
+        if (*uses == 'u') nn_param_get(c, p, "other");
+    }
+    me_err err = {0};
+    bool fine = nn_status(c, &err) == ME_OK;
+    cr_assert(fine || strstr(err.msg, "'other' learns in two parts"), "%s", err.msg);
+    return fine;
+}
+
+Test(params, parts_beside_each_other_share_none_that_learns)
+{
+    static const char *const well[] = {"uu",        "u(u|)u",       "u(|u)u",  "(|u)(|u)(u|)",
+                                       "((|u)u|)u", "(|(u|)(|u))u", "(u|)(|u)"};
+    static const char *const badly[] = {"(u|u)",    "u(u|u)",   "((|u)|u)",
+                                        "(u|(|u))", "((u|u)|)", "(|u)(u|u)"};
+    fixture f = fixture_open(1);
+    nn_params p = four(f.be);
+    cr_assert(may_use(&f.ctx, &p, "(u|u)")); /* it does not learn yet */
+    nn_params_train(&p, false, NULL);
+    for (size_t i = 0; i < sizeof well / sizeof *well; i++)
+        cr_assert(may_use(&f.ctx, &p, well[i]), "%s", well[i]);
+    for (size_t i = 0; i < sizeof badly / sizeof *badly; i++)
+        cr_assert(!may_use(&f.ctx, &p, badly[i]), "%s", badly[i]);
+    nn_params_close(&p);
+    fixture_close(&f);
+}
+
 Test(params, an_unknown_name_is_a_sticky_failure)
 {
     fixture f = fixture_open(1);
