@@ -466,6 +466,13 @@ static void report(suite *s, const char *what, const char *name, const verdict *
     }
 }
 
+/* Names a case where that is all that is wanted. */
+static bool listed(suite *s, const char *name)
+{
+    if (s->o->list) say(s, "%s", name);
+    return s->o->list;
+}
+
 static void run_case(suite *s, const self_case *c, nn_dtype dtype)
 {
     char name[96];
@@ -473,10 +480,7 @@ static void run_case(suite *s, const self_case *c, nn_dtype dtype)
     verdict v = {0};
     bool grad = s->o->mode == NN_SELFTEST_GRAD;
     name_case(s, c, dtype, name, sizeof name);
-    if (s->o->list) {
-        say(s, "%s", name);
-        return;
-    }
+    if (listed(s, name)) return;
     if (!prepare(s, c, dtype, &w))
         blame(&v, "out of memory");
     else if (grad)
@@ -495,10 +499,7 @@ static void run_ranges(suite *s)
         verdict v = {0};
         me_err err = {0};
         double error = 0;
-        if (s->o->list) {
-            say(s, "%s", names[form]);
-            continue;
-        }
+        if (listed(s, names[form])) continue;
         if (nn_self_ranges(s->device, form, &error, &err))
             hold(&v, error, SELF_RANGES_ALLOWED, "against double");
         else
@@ -517,10 +518,7 @@ static void run_moves(suite *s)
         bool equal = false;
         char name[48];
         snprintf(name, sizeof name, "moves of %zu bytes", sizes[i]);
-        if (s->o->list) {
-            say(s, "%s", name);
-            continue;
-        }
+        if (listed(s, name)) continue;
         if (!nn_self_moves(s->device, sizes[i], &equal, &err))
             blame(&v, "%s", err.msg);
         else if (!equal)
@@ -626,6 +624,11 @@ static void run_types(suite *s, const self_case *c, bool perf)
     if (!perf || s->device != s->cpu) run(s, c, NN_BF16);
 }
 
+static bool wanted(const nn_selftest_options *o, const char *op)
+{
+    return !o->op || strstr(op, o->op);
+}
+
 me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_err *err)
 {
     suite s = {.o = o, .err = err};
@@ -635,12 +638,11 @@ me_code nn_selftest(const nn_selftest_options *o, int *passed, int *failed, me_e
     if (code == ME_OK && perf && !o->list)
         say(&s, "op,shape,backend,median_us,iqr,gbytes_s,gflops,device,git");
     for (const self_case *c = perf ? nn_self_perf : nn_self_cases; code == ME_OK && c->op; c++) {
-        if (o->op && !strstr(c->op, o->op)) continue;
-        run_types(&s, c, perf);
+        if (wanted(o, c->op)) run_types(&s, c, perf);
     }
     const bool checks = code == ME_OK && o->mode == NN_SELFTEST_CHECK;
-    if (checks && (!o->op || strstr("ranges", o->op))) run_ranges(&s);
-    if (checks && (!o->op || strstr("moves", o->op))) run_moves(&s);
+    if (checks && wanted(o, "ranges")) run_ranges(&s);
+    if (checks && wanted(o, "moves")) run_moves(&s);
     me_arena_release(&s.arena);
     nn_backend_close(s.device);
     nn_backend_close(s.other);

@@ -4,10 +4,10 @@
  * check: the operation on the device against a plain loop in double precision and, where the device
  * is not the cpu back end, against that too; a batch in another order, a part of it and, on the
  * cpu, another number of threads must give the same bits; and fp32 products of numbers of any size,
- * whose error is relative to the sum of an element's terms. grad: backward against central
- * differences of the same double-precision loop (sampled elements) and, where the device is not the
- * cpu back end, against all of that one's gradients. perf: times, as CSV:
- * op,shape,backend,median_us,iqr,gbytes_s,gflops,device,git.
+ * whose error is relative to the sum of an element's terms, and bytes that go to the device, within
+ * it and back. grad: backward against central differences of the same double-precision loop
+ * (sampled elements) and, where the device is not the cpu back end, against all of that one's
+ * gradients. perf: times, as CSV: op,shape,backend,median_us,iqr,gbytes_s,gflops,device,git.
  *
  * Inputs are random and never 0, memory is poisoned with NaN before every run, and an error is
  * |out - reference| / |reference| over the whole result.

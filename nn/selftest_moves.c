@@ -7,8 +7,6 @@
 #include "core/rng.h"
 #include "nn/selftest_priv.h"
 
-#define SHIFTS 3 /* places in front of a piece, up to 16 bytes before the next piece */
-
 /* Around what is written stand bytes that must stay. */
 enum { FRAME = 64, STAYS = 0xa5 };
 
@@ -59,17 +57,18 @@ static bool take(nn_backend *be, moves *m, size_t bytes, me_err *err)
 
 bool nn_self_moves(nn_backend *be, size_t bytes, bool *equal, me_err *err)
 {
-    static const size_t shifts[SHIFTS][2] = {{0, 0}, {16, 4}, {8, 33}}; /* of from, of to */
+    /* Where a piece begins in `from` and in `to`: at multiples of 16, of 4, and anywhere. */
+    static const size_t places[][2] = {{0, 0}, {16, 4}, {8, 33}};
     moves m = {0};
     bool ran = take(be, &m, bytes, err);
     me_rng g = me_rng_make(20241129, bytes);
     *equal = true;
-    for (int i = 0; ran && i < SHIFTS; i++) {
+    for (int i = 0; ran && i < (int)(sizeof places / sizeof places[0]); i++) {
         for (size_t k = 0; k < bytes; k++) m.sent[k] = (unsigned char)me_rng_u32(&g);
         memset(m.back, STAYS, m.room);
-        go(be, &m, bytes, shifts[i][0], shifts[i][1]);
+        go(be, &m, bytes, places[i][0], places[i][1]);
         ran = be->status(be, err) == ME_OK;
-        *equal = *equal && right(&m, bytes, shifts[i][1]);
+        *equal = *equal && right(&m, bytes, places[i][1]);
     }
     if (m.from) be->release(be, m.from);
     if (m.to) be->release(be, m.to);

@@ -48,7 +48,11 @@ static bool upload(nn_backend *be, void **on, const float *values, int rows, int
 {
     size_t bytes = (size_t)(rows * columns) * sizeof *values;
     float *other = transposed ? malloc(bytes) : NULL;
-    bool there = (!transposed || other) && be->alloc(be, bytes, on, err) == ME_OK;
+    if (transposed && !other) {
+        me_fail(err, ME_EMEM, "out of memory");
+        return false;
+    }
+    bool there = be->alloc(be, bytes, on, err) == ME_OK;
     if (there && transposed) transpose(other, values, rows, columns);
     if (there) be->upload(be, *on, transposed ? other : values, bytes);
     free(other);

@@ -243,10 +243,7 @@ void nn_split(nn_ctx *ctx)
 {
     assert(ctx->parts < NN_PARTS);
     int before = ctx->before[ctx->parts++] = ctx->lane;
-    if (ctx->tape) {
-        ctx->tape->begun[ctx->parts] = ++ctx->tape->turn;
-        ctx->tape->begun_from[ctx->parts] = before;
-    }
+    if (ctx->tape) ctx->tape->begun[ctx->parts] = ++ctx->tape->turn;
     ctx->be->lane_begin(ctx->be, ctx->parts);
     record_part(ctx, before, ctx->parts, back_together);
 }
@@ -283,7 +280,7 @@ bool nn_use_alone(nn_ctx *ctx, nn_last_use *last)
      * has been joined with one that it sees. */
     while (last->tape == t && last->pass == t->group && from != to && !beside) {
         if (turn < t->begun[to]) {
-            to = t->begun_from[to];
+            to = ctx->before[to - 1]; /* lane 0 has begun at turn 0 */
             continue;
         }
         beside = turn >= t->joined[from];

@@ -33,10 +33,10 @@ struct nn_tape {
     /* Gradients of weights may be under way since that lane was joined, and their group. */
     bool aside;
     unsigned group;
-    /* Of the pass: how often parts have begun or been joined, and when each lane last did, from
-     * which and with which. */
+    /* Of the pass: how often parts have begun or been joined, and when each lane last did, and with
+     * which it was joined. Which one it began from, the context knows (nn_ctx.before). */
     unsigned turn, begun[NN_LANES], joined[NN_LANES];
-    int begun_from[NN_LANES], joined_with[NN_LANES];
+    int joined_with[NN_LANES];
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "nn/cuda/cuda_launch.cuh"
 
 #define THREADS 256
+#define RESIDENT 8              /* blocks of a multiprocessor: all its threads */
 #define SMALL ((size_t)4 << 20) /* bytes */
 
 /* dst = src, or zeros where that is NULL: n words, one a thread at a time. `src` may be memory of
@@ -27,7 +28,7 @@ template <typename W>
 static void move_words(nn_cuda *cu, void *dst, const void *src, size_t bytes, const char *what)
 {
     const int64_t n = (int64_t)(bytes / sizeof(W));
-    const int64_t most = (int64_t)cu->multiprocessors * 2048 / THREADS;
+    const int64_t most = (int64_t)cu->multiprocessors * RESIDENT;
     nn_cuda_launch(cu, what, move_kernel<W>,
                    (unsigned)nn_cuda_min(nn_cuda_ceil_div(n, THREADS), most), THREADS, 0, (W *)dst,
                    (const W *)src, n);
@@ -49,12 +50,11 @@ void nn_cuda_copy(nn_backend *be, void *dst, const void *src, size_t bytes)
 {
     nn_cuda *cu = nn_cuda_of(be);
     if (bytes == 0) return;
-    if (bytes <= SMALL) {
+    if (bytes <= SMALL && src) /* none is the driver's to refuse, and not zeros */
         move(cu, dst, src, bytes, "copy");
-        return;
-    }
-    nn_cuda_check(cu, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cu->stream),
-                  "copy");
+    else
+        nn_cuda_check(cu, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, cu->stream),
+                      "copy");
 }
 
 void nn_cuda_zero(nn_backend *be, void *dst, size_t bytes)

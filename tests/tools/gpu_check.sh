@@ -46,7 +46,7 @@ part_sanitize() {
     command -v compute-sanitizer >/dev/null || { echo "sanitize: skipped (no compute-sanitizer)"; return; }
     mebench selftest --grad --list >"$work/grad"
     for op in $(mebench selftest --list | cut -d ' ' -f 1 | sort -u); do
-        grep -q "^$op " "$work/grad" && form=--grad || form=--quiet # what has no backward
+        grep -q "^$op " "$work/grad" && form=--grad || form=--quiet # no backward; xargs wants some third word
         for tool in memcheck racecheck initcheck; do echo "$tool $op $form"; done
     done >"$work/jobs"
     export OUT bound
